@@ -1,1 +1,5 @@
-
+//! Skeleton; the front page follows.
+pub mod config;
+pub mod domain;
+pub mod ports;
+pub mod providers;

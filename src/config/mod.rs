@@ -1,0 +1,19 @@
+//! Configuration: a YAML file becomes a located tree, a [`Reader`] takes checked values from it by tables of keys, and
+//! every problem is collected with file, line, column, path and a hint.
+//!
+//! This module knows the file's form, the common keys of accounts and sources, and [`Secret`]s. It knows no provider:
+//! `providers::configure` walks accounts and sources with these tools. It opens no port and sends nothing.
+
+pub mod common;
+pub mod keys;
+pub mod problem;
+pub mod reader;
+pub mod secret;
+pub mod tree;
+
+pub use common::{AccountSettings, SourceSettings};
+pub use keys::{Key, Need, Shape};
+pub use problem::{Problem, Problems};
+pub use reader::Reader;
+pub use secret::Secret;
+pub use tree::{Node, Place};

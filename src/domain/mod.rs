@@ -1,0 +1,17 @@
+//! What the exporter talks about: sources, targets, what was seen of them, and what follows from it.
+//!
+//! Pure values and pure functions. Nothing here knows a clock, a socket, a file, a provider or a metric.
+
+pub mod fault;
+pub mod observation;
+pub mod presence;
+pub mod source;
+pub mod target;
+pub mod time;
+
+pub use fault::{Fault, UnknownReason};
+pub use observation::{ConnKey, Platform, Seen};
+pub use presence::{Policy, State, View};
+pub use source::{Evidence, Kind, SourceSpec};
+pub use target::{Roster, RowId, Target, TargetLabels};
+pub use time::{Moment, Tick};
