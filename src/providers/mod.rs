@@ -1,1 +1,164 @@
-//! The seam to providers. Skeleton.
+//! The seam to providers: what each of them must supply, and the list of all.
+//!
+//! A provider is a folder with the same file names as every other: `mod.rs` (settings, actions as data, what a round
+//! asks), `client.rs` (plain async over the injected gate), `wire.rs` (reply types with the used fields only), `map.rs`
+//! (a pure mapping to observations, by the provider's evidence), `sim.rs` (the other side of the wire), and `sign.rs` or
+//! `token.rs` where authentication is its own. A new one needs its folder and its entry in [`REGISTRY`].
+//!
+//! Providers do not sleep, spawn, retry (beyond one page or one token), know metrics or hold presence.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::config::{AccountSettings, Key, Reader};
+use crate::domain::{Evidence, Fault, Kind, Roster, RowId, Seen, Target};
+use crate::ports::BoxFuture;
+
+pub mod configure;
+pub mod hash;
+pub mod http;
+#[cfg(test)]
+pub mod loopback;
+pub mod sim;
+
+pub use http::{Failure, Gate, Net, Permit, Receipt};
+
+/// Every provider. The order is that of the documentation.
+pub static REGISTRY: &[&dyn ProviderKind] = &[];
+
+/// The provider of this name.
+pub fn find(name: &str) -> Option<&'static dyn ProviderKind> {
+    REGISTRY.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// The cloud of this name.
+pub fn cloud(name: &str) -> Option<&'static Cloud> {
+    REGISTRY.iter().map(|kind| kind.cloud()).find(|cloud| cloud.name == name)
+}
+
+/// One call of a provider's API, as data. Plan, budget and metrics read it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Action {
+    /// The provider's own name for it; the label `action`.
+    pub name: &'static str,
+    /// How many ids one call may ask for; 0 when it is not asked by id.
+    pub ids_per_call: u32,
+    /// Calls a second that the provider documents for an account; None: nothing is documented.
+    pub calls_per_second: Option<u32>,
+    /// Whether each call is billed.
+    pub billed: bool,
+    /// Where the numbers come from: the document and its words.
+    pub source: &'static str,
+}
+
+/// What an account belongs to: who signs, and where to. Products of one cloud share it.
+pub struct Cloud {
+    /// The value of the account's key `cloud`.
+    pub name: &'static str,
+    /// The account's keys beside the common ones.
+    pub keys: &'static [Key],
+    /// The default of `requests_per_second`, below every documented limit.
+    pub requests_per_second: f64,
+    /// Reads the account's own keys; `None` when something is wrong with them (and noted).
+    pub open: fn(&Reader<'_>, &AccountSettings) -> Option<Session>,
+}
+
+/// An account's credentials and cached tokens, of a type that only its cloud knows.
+pub type Session = Arc<dyn Any + Send + Sync>;
+
+/// What is fixed about a provider.
+pub trait ProviderKind: Send + Sync {
+    /// The name in configurations and the label `provider`.
+    fn name(&self) -> &'static str;
+    /// The cloud whose accounts may ask it.
+    fn cloud(&self) -> &'static Cloud;
+    /// A source's keys beside the common ones.
+    fn keys(&self) -> &'static [Key];
+    /// Every API action that it may call, token calls included.
+    fn actions(&self) -> &'static [&'static Action];
+    /// Reads a source's own keys; `None` when something is wrong with them (and noted). The session is the cloud's own.
+    fn configure(
+        &self,
+        source: &Reader<'_>,
+        account: &AccountSettings,
+        session: &Session,
+    ) -> Option<Configured>;
+    /// The other side of the wire.
+    fn simulate(&self, options: sim::SimOptions) -> Box<dyn sim::SimApi>;
+}
+
+/// A source's checked settings, ready to ask.
+pub struct Configured {
+    /// What its targets are.
+    pub kind: Kind,
+    /// Where its start times come from.
+    pub evidence: Evidence,
+    /// Asks.
+    pub provider: Box<dyn Provider>,
+}
+
+/// One source's way of asking.
+pub trait Provider: Send + Sync {
+    /// What one round over all targets consists of, in order. A failing step does not keep the next from being asked.
+    fn round(&self) -> Vec<Step>;
+    /// Whether an id can be asked for at all; the error says what is wrong with it.
+    fn accepts(&self, id: &str) -> Result<(), String> {
+        let _ = id;
+        Ok(())
+    }
+    /// Asks one question. Every HTTP request goes through `net` and pays there.
+    fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>>;
+}
+
+/// A part of a round.
+#[derive(Clone, Copy)]
+pub enum Step {
+    /// All targets, so many ids a question, further cut so that `weigh` of its ids adds up to at most `weight`.
+    Batches {
+        /// The call that answers.
+        action: &'static Action,
+        /// Ids a question at most.
+        ids: usize,
+        /// The weight of one id, for limits on encoded length.
+        weigh: fn(&str) -> usize,
+        /// The sum of weights that a question may have.
+        weight: usize,
+    },
+    /// One question that answers for all.
+    Listing {
+        /// The call that is paged through.
+        action: &'static Action,
+    },
+    /// Records since the last complete pass.
+    Log {
+        /// The call that is paged through.
+        action: &'static Action,
+    },
+}
+
+/// What the scheduler hands out.
+#[derive(Clone, Copy)]
+pub enum Question<'a> {
+    /// The state of these targets of the roster.
+    Batch(&'a [Target<'a>]),
+    /// The state of all.
+    Listing(&'a Roster),
+    /// The detail of one, asked for by an earlier answer.
+    Detail(Target<'a>),
+    /// Records since this Unix time in milliseconds (that of the last complete pass), or from the beginning.
+    Log {
+        /// All targets, to find rows by id.
+        roster: &'a Roster,
+        /// When the last complete pass began.
+        since_ms: Option<i64>,
+    },
+}
+
+/// A complete answer. A target without a row got none.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// What is said of each target.
+    pub rows: Vec<(RowId, Result<Seen, Fault>)>,
+    /// Targets whose detail is worth a question.
+    pub details: Vec<RowId>,
+}
