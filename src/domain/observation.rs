@@ -51,6 +51,8 @@ pub struct Seen {
     pub e2e_rtt_ms: Option<u32>,
     /// The current connections, where the API names them; what first-seen times hang on.
     pub conns: Vec<ConnKey>,
+    /// The answer may leave connections out: one that is missing from `conns` has not ended for sure.
+    pub conns_partial: bool,
     /// What the current connections run on, where the API tells; one entry a connection.
     pub platforms: Vec<Platform>,
     /// The answer leaves the detail (start, RTT) to another question: keep what is known of the same connection.
