@@ -1,0 +1,148 @@
+//! The one assembly: a checked configuration and ports in, a running exporter out. Commands, demo and tests all use it.
+//!
+//! Two one-thread runtimes, polling and web, share nothing but the store and the counters, so that a flood of scrapes
+//! cannot starve polling. A panic anywhere ends the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use crate::config::AccountSettings;
+use crate::domain::{Policy, SourceSpec};
+use crate::exposition::{Format, Page};
+use crate::http::{self, Control};
+use crate::ports::{Ports, Transport};
+use crate::providers::configure::{Configuration, Source};
+use crate::scheduler::{AccountTask, Polling, Shared, SourceTask, plan};
+use crate::store::{Installed, Snapshot, Store};
+use crate::telemetry::Telemetry;
+
+/// An exporter that is put together and not yet running.
+pub struct Exporter {
+    store: Arc<Store>,
+    telemetry: Arc<Telemetry>,
+    ports: Ports,
+    polling: Vec<Polling>,
+}
+
+/// What the web side may ask of a running exporter.
+pub struct Desk {
+    store: Arc<Store>,
+    telemetry: Arc<Telemetry>,
+    ports: Ports,
+}
+
+impl Exporter {
+    /// Puts an exporter together. The error says which account's way out cannot be opened, and why.
+    pub fn assemble(configuration: Configuration, ports: Ports) -> Result<Self, String> {
+        let store = Arc::new(Store::new());
+        let telemetry = Arc::new(Telemetry::new(
+            env!("CARGO_PKG_VERSION"),
+            option_env!("PRESENCE_EXPORTER_REVISION").unwrap_or("unknown"),
+            option_env!("PRESENCE_EXPORTER_RUSTC").unwrap_or("unknown"),
+        ));
+        let shared =
+            Shared { ports: ports.clone(), store: store.clone(), telemetry: telemetry.clone() };
+        let max_ages = max_ages(&configuration);
+        let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
+        let mut installed = Vec::new();
+        for (source, max_age) in configuration.sources.into_iter().zip(max_ages) {
+            let account = &configuration.accounts[source.account].settings.name;
+            let actions: Vec<&'static str> = source.kind.actions().iter().map(|action| action.name).collect();
+            telemetry.register(account, source.kind.name(), &actions);
+            installed.push(Installed { spec: spec(&source, max_age), roster: source.roster.clone() });
+            by_account[source.account].push(task(source));
+        }
+        store.install(installed);
+        let mut polling = Vec::new();
+        for (account, sources) in configuration.accounts.into_iter().zip(by_account) {
+            let transport = open(&ports, &account.settings)?;
+            let AccountSettings { name, requests_per_second, concurrency, .. } = account.settings;
+            let name = Arc::from(name);
+            let task = AccountTask { name, requests_per_second, concurrency, transport, sources };
+            polling.push(Polling::new(task, shared.clone()));
+        }
+        Ok(Self { store, telemetry, ports, polling })
+    }
+
+    /// What the web side asks.
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::new(Desk {
+            store: self.store.clone(),
+            telemetry: self.telemetry.clone(),
+            ports: self.ports.clone(),
+        })
+    }
+
+    /// Where answers are kept.
+    pub fn store(&self) -> Arc<Store> {
+        self.store.clone()
+    }
+
+    /// Polls all accounts until `stop` says so. Runs on any executor.
+    pub async fn poll(self, stop: watch::Receiver<bool>) {
+        let mut accounts: FuturesUnordered<_> =
+            self.polling.into_iter().map(|polling| polling.run(stop.clone())).collect();
+        while accounts.next().await.is_some() {}
+    }
+}
+
+impl Desk {
+    /// Everything that is known, as of one instant.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.store.snapshot()
+    }
+}
+
+/// How long each source's answers count.
+fn max_ages(configuration: &Configuration) -> Vec<Duration> {
+    let mut ages = vec![Duration::ZERO; configuration.sources.len()];
+    for (number, account) in configuration.accounts.iter().enumerate() {
+        let mine: Vec<usize> = (0..configuration.sources.len())
+            .filter(|&n| configuration.sources[n].account == number)
+            .collect();
+        let costs: Vec<(u64, Duration)> = mine
+            .iter()
+            .map(|&n| {
+                let source = &configuration.sources[n];
+                (plan::requests(&source.provider.round(), &source.roster), source.settings.interval)
+            })
+            .collect();
+        let rounds = plan::planned_rounds(&costs, account.settings.requests_per_second);
+        for (&n, round) in mine.iter().zip(rounds) {
+            let settings = &configuration.sources[n].settings;
+            ages[n] = settings.max_age.unwrap_or_else(|| plan::default_max_age(round, settings.timeout));
+        }
+    }
+    ages
+}
+
+fn spec(source: &Source, max_age: Duration) -> SourceSpec {
+    SourceSpec {
+        name: Arc::from(source.settings.name.as_str()),
+        provider: source.kind.name(),
+        kind: source.target_kind,
+        evidence: source.evidence,
+        policy: Policy { max_age },
+    }
+}
+
+fn task(source: Source) -> SourceTask {
+    SourceTask {
+        name: Arc::from(source.settings.name.as_str()),
+        kind: source.kind,
+        steps: source.provider.round(),
+        provider: source.provider,
+        roster: source.roster,
+        interval: source.settings.interval,
+        timeout: source.settings.timeout,
+    }
+}
+
+/// Opens an account's way out.
+pub fn open(ports: &Ports, settings: &AccountSettings) -> Result<Arc<dyn Transport>, String> {
+    ports.network.open(&settings.outbound).map_err(|why| format!("account {}: {why}", settings.name))
+}

@@ -1,0 +1,153 @@
+//! One account's polling: takes questions from its line, asks them within budget and bounds, books what comes back.
+//!
+//! It spawns nothing and sleeps through the clock port, so it runs on any executor. All of an account's questions live in
+//! one `FuturesUnordered`; who drives [`Polling::run`] drives them all.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use super::booking::{Book, Done};
+use super::budget::Budget;
+use super::gate::AccountGate;
+use super::line::{Ask, Job, Line};
+use super::pause::Pause;
+use super::{AccountTask, Shared, plan};
+use crate::domain::{Moment, Target, Tick};
+use crate::ports::BoxFuture;
+use crate::providers::{Gate, Net, Question, Step};
+
+/// How long an orderly stop waits for questions under way.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// The polling of one account.
+pub struct Polling {
+    task: AccountTask,
+    shared: Shared,
+    budget: Arc<Budget>,
+    gates: Vec<Arc<dyn Gate>>,
+    line: Line,
+    pause: Pause,
+    book: Book,
+}
+
+impl Polling {
+    /// Prepares an account's polling; every source's first question is due at once.
+    pub fn new(task: AccountTask, shared: Shared) -> Self {
+        let budget = Arc::new(Budget::new(task.requests_per_second));
+        let now = shared.ports.clock.now().tick;
+        let mut line = Line::default();
+        let mut gates: Vec<Arc<dyn Gate>> = Vec::new();
+        for source in &task.sources {
+            let steps = source.provider.round();
+            let rhythm = plan::rhythm(&steps, &source.roster);
+            line.add(rhythm, steps.len(), source.roster.len(), source.interval, now);
+            gates.push(Arc::new(AccountGate {
+                account: task.name.clone(),
+                provider: source.kind.name(),
+                budget: budget.clone(),
+                clock: shared.ports.clock.clone(),
+                transport: task.transport.clone(),
+                telemetry: shared.telemetry.clone(),
+            }));
+        }
+        let book = Book::new(task.name.clone(), &task.sources);
+        Self { task, shared, budget, gates, line, pause: Pause::default(), book }
+    }
+
+    /// Polls until `stop` says so, then waits a bounded time for what is under way.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let clock = self.shared.ports.clock.clone();
+        let mut under_way: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
+        while !*stop.borrow() {
+            let now = clock.now();
+            // One at a time: its first request must be booked before the next question is thought of.
+            under_way.extend(self.next_question(now, under_way.len()));
+            let wake = self.wake(under_way.len());
+            let alarm = async {
+                match wake {
+                    Some(tick) => clock.sleep_until(tick).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = stop.changed() => if changed.is_err() { break },
+                Some(done) = under_way.next(), if !under_way.is_empty() => self.settle(&done),
+                () = alarm => {}
+            }
+        }
+        let deadline = clock.now().tick + STOP_GRACE;
+        loop {
+            tokio::select! {
+                biased;
+                done = under_way.next() => match done {
+                    Some(done) => self.settle(&done),
+                    None => return,
+                },
+                () = clock.sleep_until(deadline) => return,
+            }
+        }
+    }
+
+    /// How many questions may be under way: one while the account is refused as a whole.
+    fn room(&self) -> usize {
+        if self.pause.is_parked() { 1 } else { self.task.concurrency }
+    }
+
+    fn wake(&self, under_way: usize) -> Option<Tick> {
+        if under_way >= self.room() {
+            return None;
+        }
+        Some(self.line.due()?.max(self.budget.free_at()).max(self.pause.until()))
+    }
+
+    fn next_question(&mut self, now: Moment, under_way: usize) -> Option<BoxFuture<'static, Done>> {
+        if self.wake(under_way)? > now.tick {
+            return None;
+        }
+        while let Some(job) = self.line.next(now.tick) {
+            let rows = self.book.rows(&job);
+            if !rows.is_empty() || matches!(job.ask, Ask::Step(_)) {
+                return Some(self.ask(job, rows));
+            }
+        }
+        None
+    }
+
+    fn ask(&self, job: Job, rows: Vec<u32>) -> BoxFuture<'static, Done> {
+        let source = self.task.sources[job.source].clone();
+        let ports = &self.shared.ports;
+        let net = Net::new(
+            self.gates[job.source].clone(),
+            ports.clock.clone(),
+            ports.entropy.clone(),
+            source.timeout,
+        );
+        let since_ms = self.book.since_ms(job.source);
+        Box::pin(async move {
+            let roster = &source.roster;
+            let targets: Vec<Target<'_>> = rows.iter().map(|&row| roster.target(row)).collect();
+            let question = match job.ask {
+                Ask::Batch { .. } | Ask::Solo(_) => Question::Batch(&targets),
+                Ask::Detail(row) => Question::Detail(roster.target(row)),
+                Ask::Step(step) => match source.steps[step] {
+                    Step::Log { .. } => Question::Log { roster, since_ms },
+                    Step::Listing { .. } | Step::Batches { .. } => Question::Listing(roster),
+                },
+            };
+            let began = net.now();
+            let result = source.provider.ask(question, &net).await;
+            Done { job, rows, began, ended: net.now(), result, receipt: net.receipt() }
+        })
+    }
+
+    fn settle(&mut self, done: &Done) {
+        let chance = self.shared.ports.entropy.bits();
+        self.book.settle(done, &self.task.sources, &self.shared.store, &mut self.line, &mut self.pause, chance);
+    }
+}

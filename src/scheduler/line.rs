@@ -1,0 +1,258 @@
+//! What to ask next: a cursor over each source's batches, and a heap for what left the line (retries, halves of a refused
+//! batch, details). Pure: time comes in, questions come out; work is proportional to questions, not to targets.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashSet};
+use std::time::Duration;
+
+use super::plan::Rhythm;
+use crate::domain::Tick;
+
+/// How much of an interval a source may be behind its beat and still catch up; beyond that the beat is moved.
+const SLACK: u32 = 10;
+
+/// Details waiting at most, per account; beyond it the next round asks for them again.
+const DETAILS_MAX: usize = 10_000;
+
+/// One question to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The source's place in the account's list.
+    pub source: usize,
+    /// What about.
+    pub ask: Ask,
+    /// How often this very question was asked before.
+    pub attempt: u32,
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Targets `from..to`.
+    Batch {
+        /// The first target.
+        from: u32,
+        /// One past the last target.
+        to: u32,
+    },
+    /// The step of the round with this number, a listing or a log.
+    Step(usize),
+    /// The detail of one target.
+    Detail(u32),
+    /// One target that a batch was refused for, alone.
+    Solo(u32),
+}
+
+/// One source's beat.
+#[derive(Debug)]
+struct Beat {
+    rhythm: Rhythm,
+    steps: usize,
+    targets: u32,
+    interval: Duration,
+    cursor: usize,
+    due: Tick,
+    /// A sequence waits for its running step.
+    waiting: bool,
+    /// When the round under way began.
+    began: Tick,
+}
+
+/// The questions of one account, by due time.
+#[derive(Debug, Default)]
+pub struct Line {
+    beats: Vec<Beat>,
+    left: BinaryHeap<Reverse<Left>>,
+    details: HashSet<(usize, u32)>,
+    order: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    due: Tick,
+    order: u64,
+    job: Job,
+}
+
+impl Ord for Left {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.due, self.order).cmp(&(other.due, other.order))
+    }
+}
+
+impl PartialOrd for Left {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Line {
+    /// Adds a source whose first question is due at `start`. `steps` is the number of steps of its round.
+    pub fn add(&mut self, rhythm: Rhythm, steps: usize, targets: u32, interval: Duration, start: Tick) {
+        let beat =
+            Beat { rhythm, steps, targets, interval, cursor: 0, due: start, waiting: false, began: start };
+        self.beats.push(beat);
+    }
+
+    /// When the next question is due; `None` while every source waits for an answer.
+    pub fn due(&self) -> Option<Tick> {
+        let beats = self.beats.iter().filter(|beat| !beat.waiting).map(|beat| beat.due);
+        beats.chain(self.left.peek().map(|Reverse(left)| left.due)).min()
+    }
+
+    /// Takes the question that has been due longest, if any is due at `now`.
+    pub fn next(&mut self, now: Tick) -> Option<Job> {
+        let beat = (0..self.beats.len())
+            .filter(|&n| !self.beats[n].waiting)
+            .min_by_key(|&n| self.beats[n].due)
+            .filter(|&n| self.beats[n].due <= now);
+        let left = self.left.peek().map(|Reverse(left)| left.due).filter(|&due| due <= now);
+        match (beat, left) {
+            (Some(n), Some(due)) if self.beats[n].due < due => Some(self.step(n, now)),
+            (Some(n), None) => Some(self.step(n, now)),
+            (_, Some(_)) => self.pop(),
+            (None, None) => None,
+        }
+    }
+
+    /// Puts a question back, to be asked at `due`.
+    pub fn again(&mut self, job: Job, due: Tick) {
+        self.order += 1;
+        self.left.push(Reverse(Left { due, order: self.order, job }));
+    }
+
+    /// Asks for the detail of a target as soon as may be; once, however often it is asked for.
+    pub fn detail(&mut self, source: usize, index: u32, now: Tick) {
+        if self.details.len() < DETAILS_MAX && self.details.insert((source, index)) {
+            self.again(Job { source, ask: Ask::Detail(index), attempt: 0 }, now);
+        }
+    }
+
+    /// Tells that the running step of a sequence is over, well or not, so that the next one may be asked.
+    pub fn step_done(&mut self, source: usize, now: Tick) {
+        let beat = &mut self.beats[source];
+        beat.waiting = false;
+        if beat.cursor < beat.steps {
+            beat.due = now;
+        } else {
+            beat.cursor = 0;
+            beat.due = (beat.began + beat.interval).max(now.back(beat.interval / SLACK));
+            beat.began = beat.due;
+        }
+    }
+
+    /// How many questions make one round of this source.
+    pub fn questions(&self, source: usize) -> usize {
+        let beat = &self.beats[source];
+        match &beat.rhythm {
+            Rhythm::Spread { starts } => starts.len().max(1),
+            Rhythm::Sequence => beat.steps.max(1),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let Reverse(Left { job, .. }) = self.left.pop()?;
+        if let Ask::Detail(index) = job.ask {
+            self.details.remove(&(job.source, index));
+        }
+        Some(job)
+    }
+
+    fn step(&mut self, source: usize, now: Tick) -> Job {
+        let beat = &mut self.beats[source];
+        let ask = match &beat.rhythm {
+            Rhythm::Spread { starts } => {
+                let from = starts.get(beat.cursor).copied().unwrap_or(0);
+                let to = starts.get(beat.cursor + 1).copied().unwrap_or(beat.targets);
+                let batches = u32::try_from(starts.len().max(1)).unwrap_or(u32::MAX);
+                beat.cursor = (beat.cursor + 1) % starts.len().max(1);
+                beat.due =
+                    (beat.due + beat.interval / batches).max(now.back(beat.interval / SLACK));
+                Ask::Batch { from, to }
+            }
+            Rhythm::Sequence => {
+                beat.waiting = true;
+                beat.cursor += 1;
+                Ask::Step(beat.cursor - 1)
+            }
+        };
+        Job { source, ask, attempt: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(ms: u64) -> Tick {
+        Tick::from_micros(ms * 1000)
+    }
+
+    fn spread(batches: u32) -> Line {
+        let mut line = Line::default();
+        let starts = (0..batches).map(|n| n * 10).collect();
+        line.add(Rhythm::Spread { starts }, 1, batches * 10, SECOND * 10, at(0));
+        line
+    }
+
+    #[test]
+    fn batches_are_spread_over_the_interval_from_the_first_round_on() {
+        let mut line = spread(10);
+        let mut asked = Vec::new();
+        for ms in (0..30_000).step_by(10) {
+            while let Some(job) = line.next(at(ms)) {
+                asked.push((ms, job.ask));
+            }
+        }
+        assert_eq!(asked.len(), 30);
+        assert_eq!(asked[0], (0, Ask::Batch { from: 0, to: 10 }));
+        assert_eq!(asked[9], (9_000, Ask::Batch { from: 90, to: 100 }));
+        assert_eq!(asked[13], (13_000, Ask::Batch { from: 30, to: 40 }));
+    }
+
+    #[test]
+    fn a_long_stall_is_not_made_up_by_a_burst() {
+        let mut line = spread(10);
+        let mut late = 0;
+        while line.next(at(100_000)).is_some() {
+            late += 1;
+        }
+        assert!(late <= 3, "{late} questions at once after a stall");
+    }
+
+    #[test]
+    fn a_sequence_asks_the_next_step_when_the_last_is_over_and_keeps_its_beat() {
+        let mut line = Line::default();
+        line.add(Rhythm::Sequence, 2, 7, SECOND * 10, at(0));
+        assert_eq!(line.next(at(0)).map(|job| job.ask), Some(Ask::Step(0)));
+        assert_eq!((line.next(at(5)), line.due()), (None, None));
+        line.step_done(0, at(300));
+        assert_eq!(line.next(at(300)).map(|job| job.ask), Some(Ask::Step(1)));
+        line.step_done(0, at(700));
+        assert_eq!(line.due(), Some(at(10_000)));
+    }
+
+    #[test]
+    fn a_detail_is_asked_once_and_may_be_asked_for_again_afterwards() {
+        let mut line = spread(1);
+        line.next(at(0));
+        line.detail(0, 3, at(1));
+        line.detail(0, 3, at(1));
+        assert_eq!(line.next(at(1)).map(|job| job.ask), Some(Ask::Detail(3)));
+        assert_eq!(line.next(at(1)), None);
+        line.detail(0, 3, at(2));
+        assert!(line.next(at(2)).is_some());
+    }
+
+    #[test]
+    fn what_has_been_due_longest_is_asked_first() {
+        let mut line = spread(1);
+        let retry = Job { source: 0, ask: Ask::Batch { from: 0, to: 5 }, attempt: 1 };
+        line.next(at(0));
+        line.again(retry.clone(), at(9_000));
+        assert_eq!(line.next(at(10_500)), Some(retry));
+        assert!(matches!(line.next(at(10_500)), Some(Job { attempt: 0, .. })));
+    }
+}

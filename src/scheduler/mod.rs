@@ -1,0 +1,72 @@
+//! Decides what is asked when, asks it within budget, and books the answers. One [`Polling`] an account; all of them run
+//! on one thread.
+//!
+//! In reading order: [`plan`] cuts sources into questions and says what they cost; [`line`] says which is next; [`budget`]
+//! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
+//! follows from an answer or a failure; [`pause`] says when to leave a provider alone. Only [`account`] and [`gate`] wait;
+//! the rest are decisions.
+//!
+//! No request ever leaves on behalf of a scrape, and a slow account never delays another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::Roster;
+use crate::ports::{Ports, Transport};
+use crate::providers::{Provider, ProviderKind, Step};
+use crate::store::Store;
+use crate::telemetry::Telemetry;
+
+pub mod account;
+pub mod booking;
+pub mod budget;
+pub mod gate;
+pub mod line;
+pub mod pause;
+pub mod plan;
+
+pub use account::Polling;
+
+/// What every account's polling shares.
+#[derive(Clone)]
+pub struct Shared {
+    /// Time, chance, network.
+    pub ports: Ports,
+    /// Where answers go.
+    pub store: Arc<Store>,
+    /// What is counted.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// One account to poll.
+pub struct AccountTask {
+    /// The operator's name for it.
+    pub name: Arc<str>,
+    /// Its budget.
+    pub requests_per_second: f64,
+    /// Questions under way at most.
+    pub concurrency: usize,
+    /// Its way out.
+    pub transport: Arc<dyn Transport>,
+    /// What is asked under it.
+    pub sources: Vec<SourceTask>,
+}
+
+/// One source to ask about.
+#[derive(Clone)]
+pub struct SourceTask {
+    /// The operator's name for it.
+    pub name: Arc<str>,
+    /// What is fixed about its provider.
+    pub kind: &'static dyn ProviderKind,
+    /// Asks.
+    pub provider: Arc<dyn Provider>,
+    /// What its round consists of.
+    pub steps: Vec<Step>,
+    /// Its targets.
+    pub roster: Arc<Roster>,
+    /// How often every target is asked about.
+    pub interval: Duration,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
