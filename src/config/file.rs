@@ -49,7 +49,7 @@ pub fn open<'a>(context: Context<'a>, node: &'a Node) -> Option<TopLevel<'a>> {
     let file = Reader::open(context, node, "", &[FILE_KEYS], None)?;
     let defaults = file.node("defaults");
     if let Some(defaults) = defaults {
-        Reader::open(context, defaults, "defaults", &[DEFAULTS_KEYS], None)?;
+        let _ = Reader::open(context, defaults, "defaults", &[DEFAULTS_KEYS], None);
     }
     let accounts = named(&file, "accounts", LIMIT_ACCOUNTS);
     let sources = named(&file, "sources", LIMIT_SOURCES);

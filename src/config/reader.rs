@@ -181,6 +181,11 @@ impl<'a> Reader<'a> {
         self.context
     }
 
+    /// The value under a key, good or bad.
+    pub(super) fn value_of(&self, key: &str) -> Option<&'a Node> {
+        self.entry(key).map(|entry| &entry.node)
+    }
+
     fn check_entry(&self, entry: &Entry) {
         match self.keys().find(|key| key.name == entry.key) {
             Some(key) => {
