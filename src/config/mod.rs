@@ -5,15 +5,23 @@
 //! `providers::configure` walks accounts and sources with these tools. It opens no port and sends nothing.
 
 pub mod common;
+pub mod file;
 pub mod keys;
+mod nearest;
 pub mod problem;
 pub mod reader;
 pub mod secret;
+mod shape;
+pub mod targets;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tree;
 
-pub use common::{AccountSettings, SourceSettings};
+pub use common::{AccountSettings, SourceSettings, read_account, read_source};
+pub use file::{Named, TopLevel};
 pub use keys::{Key, Need, Shape};
 pub use problem::{Problem, Problems};
-pub use reader::Reader;
+pub use reader::{Context, Reader, choose};
 pub use secret::Secret;
+pub use targets::read_targets;
 pub use tree::{Node, Place};

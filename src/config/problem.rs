@@ -29,9 +29,18 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects problems while a configuration is read.
+/// The most problems that are kept: nobody reads more at once, and a hundred thousand bad targets must not fill the memory.
+pub const LIMIT_PROBLEMS: usize = 1000;
+
+/// Collects problems while a configuration is read: each once, [`LIMIT_PROBLEMS`] at most, and the number of the rest.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems(RefCell<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    problems: Vec<Problem>,
+    more: usize,
+}
 
 impl Problems {
     /// Notes a problem.
@@ -52,17 +61,56 @@ impl Problems {
 
     /// Whether nothing was wrong so far.
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.0.borrow().problems.is_empty()
     }
 
-    /// All problems, in the order of the file.
+    /// All problems, in the order of the file; a last one without path says how many more there are.
     pub fn into_sorted(self) -> Vec<Problem> {
-        let mut all = self.0.into_inner();
+        let Kept { problems: mut all, more } = self.0.into_inner();
         all.sort_by_key(|problem| problem.place);
+        if let (Some(last), true) = (all.last(), more > 0) {
+            let message = format!("{more} more problems are not listed");
+            all.push(Problem { place: last.place, path: String::new(), message, hint: None });
+        }
         all
     }
 
     fn push(&self, problem: Problem) {
-        self.0.borrow_mut().push(problem);
+        let kept = &mut *self.0.borrow_mut();
+        if kept.problems.len() >= LIMIT_PROBLEMS {
+            kept.more += 1;
+        } else if !kept.problems.contains(&problem) {
+            kept.problems.push(problem);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(problems: &Problems, line: u32) {
+        problems.add(Place { line, column: 1 }, "a", "bad");
+    }
+
+    #[test]
+    fn problems_come_in_the_order_of_the_file_and_each_once() {
+        let problems = Problems::default();
+        for line in [3, 1, 3, 2] {
+            add(&problems, line);
+        }
+        let lines: Vec<_> = problems.into_sorted().iter().map(|problem| problem.place.line).collect();
+        assert_eq!(lines, [1, 2, 3]);
+    }
+
+    #[test]
+    fn of_very_many_problems_the_number_is_told() {
+        let problems = Problems::default();
+        for line in 1..=1200 {
+            add(&problems, line);
+        }
+        let all = problems.into_sorted();
+        assert_eq!(all.len(), LIMIT_PROBLEMS + 1);
+        assert_eq!(all[LIMIT_PROBLEMS].message, "200 more problems are not listed");
     }
 }

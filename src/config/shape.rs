@@ -1,0 +1,285 @@
+//! What a value must look like: one pure check for each [`Shape`].
+//!
+//! It quotes a value only where the value cannot be a secret and is short. It reads no file and no variable.
+
+use std::time::Duration;
+
+use super::keys::Shape;
+use super::tree::{Entry, Node, Place, Value};
+
+/// The longest value of a `Text` key, in bytes: longer ones are a file pasted into the wrong place.
+pub const LIMIT_TEXT_BYTES: usize = 4096;
+
+/// The longest value that a message quotes, in characters: longer ones tell nothing and may be a secret gone astray.
+const LIMIT_QUOTED: usize = 32;
+
+/// A value that is as its key wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Good<'a> {
+    Text(&'a str),
+    Count(u64),
+    Rate(f64),
+    Duration(Duration),
+    Flag(bool),
+    Secret(Origin<'a>),
+    Node(&'a Node),
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin<'a> {
+    Inline(&'a str),
+    File(&'a str),
+    Env(&'a str),
+}
+
+/// What is wrong with a value, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub place: Place,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+type Checked<'a> = Result<Good<'a>, Flaw>;
+
+/// Checks a value against a shape.
+pub(super) fn check(shape: Shape, node: &Node) -> Checked<'_> {
+    if node.value == Value::Null {
+        let hint = "give a value or take out the key; quote a text such as '~' or 'null'";
+        return Err(flaw(node.place, "there is no value", hint));
+    }
+    match shape {
+        Shape::List if matches!(node.value, Value::Seq(_)) => Ok(Good::Node(node)),
+        Shape::List => {
+            Err(flaw(node.place, "this must be a list", "write each item on a line of its own after `- `"))
+        }
+        Shape::Map if matches!(node.value, Value::Map(_)) => Ok(Good::Node(node)),
+        Shape::Map => {
+            Err(flaw(node.place, "this must be a mapping", "write `key: value` on indented lines below"))
+        }
+        Shape::Secret => secret(node).map(Good::Secret),
+        _ => check_text(shape, node.place, scalar(node)?),
+    }
+}
+
+/// Checks a text, of the file or of a key's default, against a shape of one value.
+pub(super) fn check_text(shape: Shape, place: Place, given: &str) -> Checked<'_> {
+    match shape {
+        Shape::Text | Shape::File => text(place, given).map(Good::Text),
+        Shape::Url => url(place, given),
+        Shape::Count { min, max } => count(place, given, min, max),
+        Shape::Rate { max } => rate(place, given, max),
+        Shape::Duration { min_s, max_s } => duration(place, given, min_s, max_s),
+        Shape::Flag => flag(place, given),
+        Shape::Choice(words) => choice(place, given, words).map(Good::Text),
+        Shape::Secret => inline_secret(place, given).map(Good::Secret),
+        Shape::List | Shape::Map => {
+            Err(flaw(place, "this must not be one value", "look at the example file"))
+        }
+    }
+}
+
+/// The text of a scalar, checked like a `Text` key's, for code that reads its own lists.
+pub(super) fn plain_text(node: &Node, limit: usize) -> Result<&str, Flaw> {
+    match check(Shape::Text, node)? {
+        Good::Text(text) if text.len() <= limit => Ok(text),
+        _ => Err(flaw(node.place, format!("the text is longer than {limit} bytes"), "shorten it")),
+    }
+}
+
+/// One of `words`.
+pub(super) fn choice<'a>(place: Place, text: &'a str, words: &[&str]) -> Result<&'a str, Flaw> {
+    if words.contains(&text) {
+        return Ok(text);
+    }
+    let hint = super::nearest::hint(text, words.iter().copied());
+    Err(flaw(place, format!("{} is not known here", quote(text)), hint))
+}
+
+/// The value's text as a message may show it.
+pub(super) fn quote(text: &str) -> String {
+    let short = text.chars().count() <= LIMIT_QUOTED && !text.chars().any(char::is_control);
+    if short { format!("`{text}`") } else { "the value".to_owned() }
+}
+
+pub(super) fn flaw(place: Place, message: impl Into<String>, hint: impl Into<String>) -> Flaw {
+    Flaw { place, message: message.into(), hint: Some(hint.into()) }
+}
+
+fn scalar(node: &Node) -> Result<&str, Flaw> {
+    match &node.value {
+        Value::Scalar { text, .. } => Ok(text),
+        Value::Seq(_) => {
+            Err(flaw(node.place, "this must be one value, not a list", "take out the `- ` or the brackets"))
+        }
+        _ => Err(flaw(
+            node.place,
+            "this must be one value, not a mapping",
+            "quote a text that begins with { or has `: ` in it",
+        )),
+    }
+}
+
+fn text<'a>(place: Place, text: &'a str) -> Result<&'a str, Flaw> {
+    if text.trim().is_empty() {
+        return Err(flaw(place, "the text is empty", "give a value or take out the key"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(flaw(
+            place,
+            "the text holds a line break or another control character",
+            "write it on one line",
+        ));
+    }
+    if text.len() > LIMIT_TEXT_BYTES {
+        return Err(flaw(place, format!("the text is longer than {LIMIT_TEXT_BYTES} bytes"), "shorten it"));
+    }
+    Ok(text)
+}
+
+/// Digits without sign, exponent, underscore or leading zero: what cannot be read in two ways.
+fn is_plain_number(text: &str) -> bool {
+    text == "0" || (!text.starts_with('0') && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn count<'a>(place: Place, text: &str, min: u64, max: u64) -> Checked<'a> {
+    if !is_plain_number(text) {
+        let message = format!("{} is not a whole number", quote(text));
+        return Err(flaw(place, message, format!("write plain digits, {min} to {max}")));
+    }
+    match text.parse() {
+        Ok(number) if (min..=max).contains(&number) => Ok(Good::Count(number)),
+        _ => {
+            Err(flaw(place, format!("{} is out of range", quote(text)), format!("it must be {min} to {max}")))
+        }
+    }
+}
+
+fn rate<'a>(place: Place, text: &str, max: u32) -> Checked<'a> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
+    if !is_plain_number(whole) || !digits {
+        let message = format!("{} is not a number", quote(text));
+        return Err(flaw(place, message, "write plain digits, perhaps with a fraction, such as 5 or 0.5"));
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= f64::from(max) => Ok(Good::Rate(number)),
+        _ => {
+            let hint = format!("it must be more than 0 and at most {max}");
+            Err(flaw(place, format!("{} is out of range", quote(text)), hint))
+        }
+    }
+}
+
+fn duration<'a>(place: Place, text: &str, min_s: u64, max_s: u64) -> Checked<'a> {
+    let Ok(duration) = humantime::parse_duration(text) else {
+        let message = format!("{} is not a duration", quote(text));
+        return Err(flaw(place, message, "write it like 30s, 5m or 1h 30m"));
+    };
+    let (min, max) = (Duration::from_secs(min_s), Duration::from_secs(max_s));
+    if !(min..=max).contains(&duration) {
+        let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
+        return Err(flaw(
+            place,
+            format!("{} is out of range", quote(text)),
+            format!("it must be {min} to {max}"),
+        ));
+    }
+    Ok(Good::Duration(duration))
+}
+
+fn flag<'a>(place: Place, text: &str) -> Checked<'a> {
+    match text {
+        "true" => Ok(Good::Flag(true)),
+        "false" => Ok(Good::Flag(false)),
+        _ => Err(flaw(place, format!("{} is neither true nor false", quote(text)), "write true or false")),
+    }
+}
+
+/// An address without what would leak (user, password) or be lost (query, fragment). Never quoted: it may hold a password.
+fn url<'a>(place: Place, given: &'a str) -> Checked<'a> {
+    let given = text(place, given)?;
+    let bad = |message: &str| Err(flaw(place, message, "write it like https://gateway.example:8443/path"));
+    let Ok(uri) = given.parse::<http::Uri>() else { return bad("this is not an address") };
+    let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return bad("this is not an http:// or https:// address");
+    };
+    if authority.as_str().contains('@') {
+        return bad("an address with user or password; credentials have keys of their own");
+    }
+    if authority.host().is_empty() || authority.as_str().ends_with(':') {
+        return bad("the address has no host or no port after its colon");
+    }
+    if uri.query().is_some() || given.contains('#') {
+        return bad("an address with a query or fragment");
+    }
+    if authority.port().is_some() && authority.port_u16().is_none_or(|port| port == 0) {
+        return bad("the address has no good port");
+    }
+    Ok(Good::Text(given.trim_end_matches('/')))
+}
+
+const SECRET_FORMS: &str = "write the text itself (quoted), {file: PATH} or {env: NAME}";
+
+/// The form of a secret. Nothing of it is ever quoted, not even a path or a name: it may be the secret, misplaced.
+fn secret(node: &Node) -> Result<Origin<'_>, Flaw> {
+    match &node.value {
+        Value::Scalar { text, .. } => inline_secret(node.place, text),
+        Value::Map(entries) => match entries.as_slice() {
+            [entry] if entry.key == "file" => named(entry).map(Origin::File),
+            [entry] if entry.key == "env" => variable(entry).map(Origin::Env),
+            _ => {
+                Err(flaw(node.place, "a secret that is a mapping has one key, `file` or `env`", SECRET_FORMS))
+            }
+        },
+        _ => Err(flaw(node.place, "a secret is a text or a mapping, not a list", SECRET_FORMS)),
+    }
+}
+
+fn inline_secret<'a>(place: Place, text: &'a str) -> Result<Origin<'a>, Flaw> {
+    let text = without_line_end(text);
+    if text.trim().is_empty() {
+        return Err(flaw(place, "the secret is empty", SECRET_FORMS));
+    }
+    if text.starts_with("file:") || text.starts_with("env:") {
+        let message = "this looks like a reference, but is read as the secret itself";
+        return Err(flaw(place, message, "write {file: PATH} or {env: NAME}, with braces and a blank"));
+    }
+    let variable = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    if variable.is_some_and(is_variable) {
+        return Err(flaw(place, "variables are not put into texts here", "write {env: NAME}"));
+    }
+    Ok(Origin::Inline(text))
+}
+
+fn named(entry: &Entry) -> Result<&str, Flaw> {
+    match check(Shape::Text, &entry.node)? {
+        Good::Text(text) => Ok(text),
+        _ => Err(flaw(entry.node.place, "this must be a text", SECRET_FORMS)),
+    }
+}
+
+fn variable(entry: &Entry) -> Result<&str, Flaw> {
+    let name = named(entry)?;
+    if !is_variable(name) {
+        return Err(flaw(
+            entry.node.place,
+            "this is not the name of a variable",
+            "letters, digits and _ make a name",
+        ));
+    }
+    Ok(name)
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// A text without the line end that editors and `echo` leave behind it.
+pub(super) fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}

@@ -1,0 +1,169 @@
+//! The targets of a source: ids, or mappings with id, name and labels.
+//!
+//! It knows the form of the list. Whether an id is one that the provider could know is asked of the provider's own code.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::common::TARGET_KEYS;
+use super::reader::{Context, Reader, join, note};
+use super::shape::plain_text;
+use super::tree::{Entry, Node, Place, Value};
+use crate::domain::{Roster, TargetLabels};
+
+/// The longest id, in bytes: twice what any provider allows.
+pub const LIMIT_ID_BYTES: usize = 512;
+
+/// The most labels of one target: each is on the info series of every target.
+pub const LIMIT_LABELS: usize = 16;
+
+/// The longest value of a label or name, in bytes: labels are for choosing, not for describing.
+pub const LIMIT_LABEL_BYTES: usize = 256;
+
+/// The longest name of a label, in bytes.
+pub const LIMIT_LABEL_NAME_BYTES: usize = 64;
+
+/// Labels that the info series has already.
+pub const RESERVED_LABELS: &[&str] = &["source", "kind", "target", "provider", "evidence", "name"];
+
+/// Reads the key `targets` of a source's reader. `source` and `generation` number the roster; `accepts` is the provider's
+/// check of an id, and its error says what an id looks like. `None` when something is wrong, which is noted then.
+pub fn read_targets(
+    reader: &Reader<'_>,
+    source: u16,
+    generation: u16,
+    accepts: &dyn Fn(&str) -> Result<(), String>,
+) -> Option<Roster> {
+    let Value::Seq(items) = &reader.node("targets")?.value else { return None };
+    if items.is_empty() {
+        reader.complain("targets", "there are no targets", Some("give at least one id".to_owned()));
+        return None;
+    }
+    let mut reading = Reading {
+        context: reader.context(),
+        path: reader.path_of("targets"),
+        accepts,
+        roster: Roster::new(source, generation),
+        places: Vec::with_capacity(items.len()),
+        names: BTreeMap::new(),
+    };
+    let mut good = true;
+    for (number, item) in items.iter().enumerate() {
+        good &= reading.target(number, item).is_some();
+    }
+    good.then_some(reading.roster)
+}
+
+struct Reading<'a> {
+    context: Context<'a>,
+    path: String,
+    accepts: &'a dyn Fn(&str) -> Result<(), String>,
+    roster: Roster,
+    /// Where each target of the roster stands.
+    places: Vec<Place>,
+    /// Names of labels, kept once for all targets.
+    names: BTreeMap<String, Arc<str>>,
+}
+
+impl Reading<'_> {
+    fn target(&mut self, number: usize, item: &Node) -> Option<()> {
+        let path = || format!("{}[{number}]", self.path);
+        if let Value::Map(_) = item.value {
+            let reader = Reader::open(self.context, item, path(), &[TARGET_KEYS], None)?;
+            let labels = self.describe(&reader);
+            let id = reader.value_of("id")?;
+            self.add(&|| reader.path_of("id"), id, labels?)
+        } else {
+            let path = path();
+            self.add(&|| path.clone(), item, TargetLabels::default())
+        }
+    }
+
+    /// Adds a target; `node` is its id, and `path` its path.
+    fn add(&mut self, path: &dyn Fn() -> String, node: &Node, labels: TargetLabels) -> Option<()> {
+        let id = match plain_text(node, LIMIT_ID_BYTES) {
+            Ok(id) => id,
+            Err(flaw) => {
+                // A mapping's reader may have said so already; a problem is kept once.
+                note(self.context.problems, &path(), flaw);
+                return None;
+            }
+        };
+        if let Err(why) = (self.accepts)(id) {
+            self.context.problems.add(node.place, &path(), why);
+            return None;
+        }
+        if let Some(first) = self.roster.find(id) {
+            let Place { line, column } = self.places[first as usize];
+            let message = format!("this target stands in the list already, at line {line}, column {column}");
+            self.context.problems.add_with_hint(node.place, &path(), message, "keep one of the two");
+            return None;
+        }
+        self.roster.push(id, labels);
+        self.places.push(node.place);
+        Some(())
+    }
+
+    fn describe(&mut self, reader: &Reader<'_>) -> Option<TargetLabels> {
+        let name = reader.text("name");
+        if name.as_ref().is_some_and(|name| name.len() > LIMIT_LABEL_BYTES) {
+            let message = format!("the name is longer than {LIMIT_LABEL_BYTES} bytes");
+            reader.complain("name", message, Some("shorten it".to_owned()));
+            return None;
+        }
+        let Some(node) = reader.node("labels") else {
+            let absent = !reader.has("labels") && (name.is_some() || !reader.has("name"));
+            return absent.then(|| TargetLabels { name, labels: Vec::new() });
+        };
+        let Value::Map(entries) = &node.value else { return None };
+        if entries.len() > LIMIT_LABELS {
+            let message = format!("there are more than {LIMIT_LABELS} labels");
+            reader.complain("labels", message, Some("take out the ones that nobody chooses by".to_owned()));
+            return None;
+        }
+        let path = reader.path_of("labels");
+        let labels: Vec<_> = entries.iter().map(|entry| self.label(&path, entry)).collect();
+        Some(TargetLabels { name, labels: labels.into_iter().collect::<Option<_>>()? })
+    }
+
+    fn label(&mut self, path: &str, entry: &Entry) -> Option<(Arc<str>, String)> {
+        if let Err((message, hint)) = check_label_name(&entry.key) {
+            self.context.problems.add_with_hint(entry.place, path, message, hint);
+            return None;
+        }
+        let name = match self.names.get(entry.key.as_str()) {
+            Some(name) => Arc::clone(name),
+            None => {
+                Arc::clone(self.names.entry(entry.key.clone()).or_insert_with(|| entry.key.as_str().into()))
+            }
+        };
+        match plain_text(&entry.node, LIMIT_LABEL_BYTES) {
+            Ok(value) => Some((name, value.to_owned())),
+            Err(flaw) => {
+                note(self.context.problems, &join(path, &entry.key), flaw);
+                None
+            }
+        }
+    }
+}
+
+/// What is wrong with a label's name, and what to do.
+fn check_label_name(name: &str) -> Result<(), (&'static str, String)> {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !plain || name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        let hint = "letters, digits and _ make a name, and no digit stands first".to_owned();
+        return Err(("this is not a good name of a label", hint));
+    }
+    if name.starts_with("__") {
+        return Err(("names that begin with __ are Prometheus's own", "begin it with a letter".to_owned()));
+    }
+    if RESERVED_LABELS.contains(&name) {
+        let hint = format!("these are taken: {}", RESERVED_LABELS.join(", "));
+        return Err(("the series has a label of this name already", hint));
+    }
+    if name.len() > LIMIT_LABEL_NAME_BYTES {
+        let hint = format!("{LIMIT_LABEL_NAME_BYTES} bytes at most");
+        return Err(("the name of this label is too long", hint));
+    }
+    Ok(())
+}
