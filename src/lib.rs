@@ -1,5 +1,8 @@
 //! Skeleton; the front page follows.
 pub mod config;
 pub mod domain;
+pub mod exposition;
 pub mod ports;
 pub mod providers;
+pub mod store;
+pub mod telemetry;
