@@ -4,5 +4,6 @@ pub mod domain;
 pub mod exposition;
 pub mod ports;
 pub mod providers;
+pub mod scheduler;
 pub mod store;
 pub mod telemetry;
