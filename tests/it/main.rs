@@ -1,1 +1,5 @@
-fn main() {}
+//! Everything that is tested from outside, in one binary: each further one costs a link.
+
+mod scheduler;
+mod tidy;
+mod virtual_time;

@@ -1,0 +1,185 @@
+//! Commands and flags. Names follow the ecosystem: dotted, as Prometheus and its exporters write them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::{LogFormat, LogLevel};
+
+/// Who is online, since when, and how good is their connection? A Prometheus exporter that asks provider APIs on a
+/// schedule and tells online, offline and unknown apart.
+#[derive(Debug, Parser)]
+#[command(name = "presence-exporter", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do; `run` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of `run`.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Poll the configured providers and serve /metrics (the default)
+    Run(Run),
+    /// Run a simulator of all five providers and an exporter that polls it; needs no account, no file and no network
+    Demo(Demo),
+    /// Check a configuration and name every problem in it
+    Check(Check),
+    /// Ask a source's provider now and show what it answers, with the evidence
+    Query(Query),
+    /// Serve all five provider APIs on loopback, with a world of made-up users, devices and desktops
+    Simulate(Simulate),
+}
+
+/// Flags about the configuration file.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigFlag {
+    /// The configuration file
+    #[arg(long = "config.file", value_name = "FILE", default_value = "config.yaml")]
+    pub file: PathBuf,
+}
+
+/// Flags about the log, which goes to stderr.
+#[derive(Debug, Clone, Args)]
+pub struct LogFlags {
+    /// The least severe messages to log
+    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value = "info")]
+    pub level: LogLevel,
+    /// How log lines look
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value = "logfmt")]
+    pub format: LogFormat,
+}
+
+/// Flags about the web side.
+#[derive(Debug, Clone, Args)]
+pub struct WebFlags {
+    /// Address to listen on, HOST:PORT or :PORT; may be given several times [default: :10076]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+    /// Path of the metrics page
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
+    pub telemetry_path: String,
+    /// Requests served at once at most
+    #[arg(long = "web.max-requests", value_name = "COUNT", default_value = "40",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_requests: u16,
+}
+
+/// The flags of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// The web side.
+    #[command(flatten)]
+    pub web: WebFlags,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+/// The flags of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigFlag,
+}
+
+/// How `query` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum QueryFormat {
+    /// A table for people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// The flags of `query`.
+#[derive(Debug, Clone, Args)]
+pub struct Query {
+    /// The source to ask, a key of `sources`
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// The targets to ask about, by id; all of the source's when left out
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// How to print
+    #[arg(long = "output", value_name = "FORM", value_enum, default_value = "table")]
+    pub output: QueryFormat,
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+/// What `simulate` and `demo` make up.
+#[derive(Debug, Clone, Args)]
+pub struct WorldFlags {
+    /// What the world is made from; the same number makes the same world
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub seed: u64,
+    /// How many targets each provider has
+    #[arg(long, value_name = "COUNT", default_value = "12",
+          value_parser = clap::value_parser!(u32).range(2..=200_000))]
+    pub targets: u32,
+    /// A fault on schedule, such as `openim:throttle@10s-30s`; may be given several times
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub faults: Vec<String>,
+}
+
+/// The flags of `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct Demo {
+    /// Stop by itself after this time, such as 30s; run until interrupted when left out
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// How often every target is asked about
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+    /// Print the simulator's own truth beside the exporter's counts, again and again
+    #[arg(long)]
+    pub truth: bool,
+    /// The world.
+    #[command(flatten)]
+    pub world: WorldFlags,
+    /// The web side.
+    #[command(flatten)]
+    pub web: WebFlags,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+/// The flags of `simulate`.
+#[derive(Debug, Clone, Args)]
+pub struct Simulate {
+    /// The first of the ports on 127.0.0.1, one for each cloud; free ones when left out
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Write a configuration that asks this simulator to this file
+    #[arg(long = "config.out", value_name = "FILE")]
+    pub config_out: Option<PathBuf>,
+    /// Write each request that came in to this file, as JSON lines, at the end
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Refuse more requests a second than this, at each port, as the providers do
+    #[arg(long = "rate-limit", value_name = "COUNT")]
+    pub rate_limit: Option<u32>,
+    /// Stop by itself after this time, such as 30s; run until interrupted when left out
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// The world.
+    #[command(flatten)]
+    pub world: WorldFlags,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogFlags,
+}

@@ -1,0 +1,26 @@
+//! `check`: is this configuration good? Sends nothing.
+
+use super::Exit;
+use super::args::Check;
+use super::load::load;
+use crate::net;
+
+/// Prints what the configuration holds, or every problem in it.
+pub fn main(check: &Check) -> Exit {
+    let ports = net::ports();
+    let Some(configuration) = load(&check.config.file, &ports) else { return Exit::Usage };
+    for account in &configuration.accounts {
+        if let Err(why) = crate::daemon::open(&ports, &account.settings) {
+            eprintln!("{}: {why}", check.config.file.display());
+            return Exit::Usage;
+        }
+    }
+    let targets: u64 = configuration.sources.iter().map(|source| u64::from(source.roster.len())).sum();
+    println!(
+        "{}: good: {} accounts, {} sources, {targets} targets",
+        check.config.file.display(),
+        configuration.accounts.len(),
+        configuration.sources.len(),
+    );
+    Exit::Done
+}

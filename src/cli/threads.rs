@@ -1,0 +1,47 @@
+//! Runtimes, threads and signals: the shell around the daemon.
+
+use std::future::Future;
+use std::thread;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Runs a future on a runtime of its own, on this thread.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs a few descriptors, and a process without them cannot work");
+    runtime.block_on(future)
+}
+
+/// Runs a future on a runtime and a thread of its own. A panic in it ends the process: a half-dead exporter would report
+/// yesterday's truth.
+pub fn spawn<F>(name: &str, make: impl FnOnce() -> F + Send + 'static) -> thread::JoinHandle<()>
+where
+    F: Future<Output = ()>,
+{
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let run = std::panic::AssertUnwindSafe(|| block_on(make()));
+            if std::panic::catch_unwind(run).is_err() {
+                std::process::abort();
+            }
+        })
+        .expect("a thread can be had at start")
+}
+
+/// Turns `stop` to true on SIGTERM, on SIGINT, or when `also` is over.
+pub async fn stop_on_signal(stop: watch::Sender<bool>, also: impl Future<Output = ()>) {
+    let mut terminate = signal(SignalKind::terminate()).expect("signal handlers can be installed at start");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signal handlers can be installed at start");
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+        () = also => {}
+    }
+    // Nobody listens any more when everything has stopped already.
+    let _ = stop.send(true);
+}

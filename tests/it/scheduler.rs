@@ -1,0 +1,440 @@
+//! The scheduler on virtual time: budgets, beats, pauses, refused ids, an orderly stop.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use presence_exporter::config::{AccountSettings, Key, Reader};
+use presence_exporter::domain::presence::Presence;
+use presence_exporter::domain::{
+    Evidence, Fault, Kind, Moment, Policy, Roster, Seen, SourceSpec, TargetLabels, UnknownReason,
+};
+use presence_exporter::ports::{
+    BoxFuture, Clock, Entropy, Env, Network, Outbound, Ports, Request, Response, Transport, TransportError,
+};
+use presence_exporter::providers::sim::{SimApi, SimOptions};
+use presence_exporter::providers::{
+    Action, Answer, Cloud, Configured, Failure, Net, Provider, ProviderKind, Question, Session, Step,
+};
+use presence_exporter::scheduler::account::STOP_GRACE;
+use presence_exporter::scheduler::{AccountTask, Polling, Shared, SourceTask};
+use presence_exporter::store::{Installed, Store};
+use presence_exporter::telemetry::Telemetry;
+use proptest::prelude::*;
+use tokio::sync::watch;
+
+use crate::virtual_time::VirtualClock;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+static ASK: Action =
+    Action { name: "Ask", ids_per_call: 10, calls_per_second: None, billed: false, source: "this test" };
+
+static CLOUD: Cloud = Cloud { name: "test", keys: &[], requests_per_second: 10.0, open: |_, _| None };
+
+struct TestKind;
+
+impl ProviderKind for TestKind {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+    fn cloud(&self) -> &'static Cloud {
+        &CLOUD
+    }
+    fn keys(&self) -> &'static [Key] {
+        &[]
+    }
+    fn actions(&self) -> &'static [&'static Action] {
+        &[&ASK]
+    }
+    fn configure(&self, _: &Reader<'_>, _: &AccountSettings, _: &Session) -> Option<Configured> {
+        None
+    }
+    fn simulate(&self, _: SimOptions) -> Box<dyn SimApi> {
+        unreachable!("this provider is asked through a transport of its own")
+    }
+}
+
+/// Asks by putting the ids into the path, and takes the status for the answer: 200 online, 204 offline, else a fault.
+struct TestProvider {
+    ids: usize,
+}
+
+impl Provider for TestProvider {
+    fn round(&self) -> Vec<Step> {
+        vec![Step::Batches { action: &ASK, ids: self.ids, weigh: str::len, weight: usize::MAX }]
+    }
+
+    fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async move {
+            let Question::Batch(targets) = question else { unreachable!("only batches are in the round") };
+            let ids: Vec<&str> = targets.iter().map(|target| target.id).collect();
+            let path = format!("http://test/{}", ids.join(","));
+            let seen = net
+                .call(
+                    &ASK,
+                    |_| Ok(http::Request::post(&path).body(Bytes::new()).unwrap()),
+                    |reply| match reply.status.as_u16() {
+                        200 => Ok(Seen::online()),
+                        204 => Ok(Seen::offline()),
+                        401 => Err(Failure::new(Fault::Unauthorized, "no")),
+                        404 => Err(Failure::new(Fault::RefusedId, "one of them")),
+                        429 => Err(Failure::new(Fault::Throttled, "slowly").wait(reply.retry_after())),
+                        _ => Err(Failure::new(Fault::ServerError, "oops")),
+                    },
+                )
+                .await?;
+            let rows = targets.iter().map(|target| (target.row, Ok(seen.clone()))).collect();
+            Ok(Answer { rows, details: Vec::new() })
+        })
+    }
+}
+
+/// What the other side does with the request number `n` for these ids at this instant.
+type Script = dyn Fn(usize, &str, Moment) -> Result<(u16, Option<u32>), TransportError> + Send + Sync;
+
+struct Wire {
+    clock: Arc<VirtualClock>,
+    latency: Duration,
+    script: Box<Script>,
+    sent: Mutex<Vec<(Moment, String)>>,
+    under_way: Mutex<(usize, usize)>,
+}
+
+impl Transport for Wire {
+    fn send(&self, request: Request, _: Duration, _: usize) -> BoxFuture<'_, Result<Response, TransportError>> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let ids = request.uri().path().trim_start_matches('/').to_owned();
+            let number = {
+                let mut sent = self.sent.lock().unwrap();
+                sent.push((now, ids.clone()));
+                sent.len() - 1
+            };
+            {
+                let mut under_way = self.under_way.lock().unwrap();
+                under_way.0 += 1;
+                under_way.1 = under_way.1.max(under_way.0);
+            }
+            self.clock.sleep_until(now.tick + self.latency).await;
+            self.under_way.lock().unwrap().0 -= 1;
+            let (status, wait) = (self.script)(number, &ids, now)?;
+            let mut response = http::Response::builder().status(status);
+            if let Some(wait) = wait {
+                response = response.header("retry-after", wait);
+            }
+            Ok(response.body(Bytes::new()).unwrap())
+        })
+    }
+}
+
+struct Nowhere;
+
+impl Network for Nowhere {
+    fn open(&self, _: &Outbound) -> Result<Arc<dyn Transport>, String> {
+        Err("these tests bring their own transports".into())
+    }
+}
+
+impl Env for Nowhere {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn read(&self, _: &std::path::Path, _: u64) -> std::io::Result<String> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Chance from a counter: the same in each run.
+struct Counter(Mutex<u64>);
+
+impl Entropy for Counter {
+    fn bits(&self) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state
+    }
+}
+
+struct Bench {
+    clock: Arc<VirtualClock>,
+    store: Arc<Store>,
+    wire: Arc<Wire>,
+    polling: Option<Polling>,
+    policy: Policy,
+}
+
+struct Setup {
+    rate: f64,
+    concurrency: usize,
+    latency: Duration,
+    ids: usize,
+    /// Targets and interval of each source.
+    sources: Vec<(u32, Duration)>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            rate: 10.0,
+            concurrency: 4,
+            latency: Duration::from_millis(20),
+            ids: 10,
+            sources: vec![(100, SECOND * 10)],
+        }
+    }
+}
+
+fn bench(
+    setup: &Setup,
+    script: impl Fn(usize, &str, Moment) -> Result<(u16, Option<u32>), TransportError> + Send + Sync + 'static,
+) -> Bench {
+    let clock = VirtualClock::new(1_700_000_000_000);
+    let store = Arc::new(Store::new());
+    let telemetry = Arc::new(Telemetry::new("0", "test", "test"));
+    telemetry.register("account", "test", &["Ask"]);
+    let wire = Arc::new(Wire {
+        clock: clock.clone(),
+        latency: setup.latency,
+        script: Box::new(script),
+        sent: Mutex::default(),
+        under_way: Mutex::default(),
+    });
+    let policy = Policy { max_age: SECOND * 60 };
+    let mut installed = Vec::new();
+    let mut sources = Vec::new();
+    for (number, (targets, interval)) in (0_u16..).zip(&setup.sources) {
+        let mut roster = Roster::new(number, 0);
+        for target in 0..*targets {
+            roster.push(&format!("t{number}-{target}"), TargetLabels::default());
+        }
+        let roster = Arc::new(roster);
+        let name: Arc<str> = Arc::from(format!("source{number}"));
+        let spec = SourceSpec {
+            name: name.clone(),
+            provider: "test",
+            kind: Kind::User,
+            evidence: Evidence::None,
+            policy,
+        };
+        installed.push(Installed { spec, roster: roster.clone() });
+        let provider = Arc::new(TestProvider { ids: setup.ids });
+        let steps = provider.round();
+        let (interval, timeout) = (*interval, SECOND * 5);
+        sources.push(SourceTask { name, kind: &TestKind, provider, steps, roster, interval, timeout });
+    }
+    store.install(installed);
+    let task = AccountTask {
+        name: Arc::from("account"),
+        requests_per_second: setup.rate,
+        concurrency: setup.concurrency,
+        transport: wire.clone(),
+        sources,
+    };
+    let ports = Ports {
+        network: Arc::new(Nowhere),
+        clock: clock.clone(),
+        entropy: Arc::new(Counter(Mutex::new(7))),
+        env: Arc::new(Nowhere),
+    };
+    let polling = Polling::new(task, Shared { ports, store: store.clone(), telemetry });
+    Bench { clock, store, wire, polling: Some(polling), policy }
+}
+
+impl Bench {
+    /// Polls for so long.
+    fn run(&mut self, time: Duration) -> &mut Self {
+        let (stop, stopped) = watch::channel(false);
+        let (clock, polling) = (self.clock.clone(), self.polling.take().expect("a bench runs once"));
+        let end = clock.now().tick + time;
+        self.clock
+            .run(time + STOP_GRACE * 2, async {
+                let timer = async {
+                    clock.sleep_until(end).await;
+                    stop.send(true).unwrap();
+                };
+                futures_util::future::join(polling.run(stopped), timer).await;
+            })
+            .expect("polling stops within its grace");
+        self
+    }
+
+    fn sent(&self) -> Vec<(Moment, String)> {
+        self.wire.sent.lock().unwrap().clone()
+    }
+
+    /// How many targets are in each state, by name.
+    fn states(&self) -> BTreeMap<&'static str, usize> {
+        let now = self.clock.now();
+        let mut counts = BTreeMap::new();
+        for source in &self.store.snapshot().sources {
+            for state in source.states() {
+                let name = match state.view(now, &self.policy).presence {
+                    Presence::Online => "online",
+                    Presence::Offline => "offline",
+                    Presence::Unknown(reason) => reason.as_str(),
+                };
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    fn fullest_window(&self, window: Duration) -> usize {
+        let sent = self.sent();
+        (0..sent.len())
+            .map(|from| {
+                let start = sent[from].0.tick;
+                sent[from..].iter().take_while(|(at, _)| at.tick.since(start) < window).count()
+            })
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+#[test]
+fn every_target_is_asked_about_once_an_interval_and_spread_over_it() {
+    let mut bench = bench(&Setup::default(), |_, _, _| Ok((200, None)));
+    bench.run(SECOND * 60);
+    assert_eq!(bench.states(), BTreeMap::from([("online", 100)]));
+    let sent = bench.sent();
+    let asked: Vec<f64> = sent
+        .iter()
+        .filter(|(_, ids)| ids.starts_with("t0-0,"))
+        .map(|(at, _)| at.tick.since(sent[0].0.tick).as_secs_f64())
+        .collect();
+    assert_eq!(asked.len(), 6, "{asked:?}");
+    assert!(asked.windows(2).all(|pair| (pair[1] - pair[0] - 10.0).abs() < 0.2), "{asked:?}");
+    assert!(bench.fullest_window(SECOND) <= 2, "ten batches in ten seconds are one a second");
+}
+
+#[test]
+fn a_failing_api_never_turns_anybody_offline() {
+    let mut bench = bench(&Setup::default(), |number, _, _| match number {
+        0..=19 => Ok((200, None)),
+        number => match number % 3 {
+            0 => Err(TransportError::Timeout),
+            1 => Err(TransportError::Unreachable("gone".into())),
+            _ => Ok((500, None)),
+        },
+    });
+    bench.run(SECOND * 300);
+    let states = bench.states();
+    assert_eq!(states.get("offline"), None, "{states:?}");
+    assert_eq!(states.get("online"), None, "answers of 300 s ago are too old: {states:?}");
+    assert_eq!(states.values().sum::<usize>(), 100);
+}
+
+#[test]
+fn a_wait_that_the_provider_asks_for_is_kept_to() {
+    let mut bench = bench(&Setup::default(), |number, _, _| Ok(if number == 3 { (429, Some(17)) } else { (200, None) }));
+    bench.run(SECOND * 60);
+    let sent = bench.sent();
+    let silence = sent[4].0.tick.since(sent[3].0.tick);
+    assert!(silence >= SECOND * 17 && silence < SECOND * 18, "{silence:?}");
+    assert_eq!(bench.states(), BTreeMap::from([("online", 100)]));
+}
+
+#[test]
+fn a_refused_key_is_not_hammered_and_every_target_is_told_why() {
+    let mut bench = bench(&Setup::default(), |_, _, _| Ok((401, None)));
+    bench.run(SECOND * 300);
+    assert!(bench.sent().len() <= 4, "{} requests with a refused key", bench.sent().len());
+    assert_eq!(bench.states(), BTreeMap::from([("unauthorized", 100)]));
+}
+
+#[test]
+fn one_refused_id_is_found_and_alone_becomes_unknown() {
+    let setup = Setup { sources: vec![(10_000, SECOND * 60)], ids: 100, ..Setup::default() };
+    let mut bench = bench(&setup, |_, ids, _| {
+        Ok((if ids.split(',').any(|id| id == "t0-4711") { 404 } else { 200 }, None))
+    });
+    bench.run(SECOND * 300);
+    let refused = UnknownReason::Fault(Fault::RefusedId).as_str();
+    assert_eq!(bench.states(), BTreeMap::from([("online", 9_999), (refused, 1)]));
+    let with_it = bench.sent().iter().filter(|(_, ids)| ids.split(',').any(|id| id == "t0-4711")).count();
+    assert!(with_it <= 10, "halving a hundred takes at most eight questions, not {with_it}");
+}
+
+#[test]
+fn a_budget_that_does_not_suffice_is_used_nearly_whole_at_any_latency() {
+    for latency in [10, 200] {
+        let setup = Setup {
+            rate: 20.0,
+            concurrency: 16,
+            latency: Duration::from_millis(latency),
+            sources: vec![(10_000, SECOND * 5), (2_000, SECOND * 5)],
+            ..Setup::default()
+        };
+        let mut bench = bench(&setup, |_, _, _| Ok((200, None)));
+        bench.run(SECOND * 100);
+        let used = bench.sent().len();
+        assert!(used >= 1940, "{used} of 2000 requests at a latency of {latency} ms");
+        assert!(bench.fullest_window(SECOND) <= 20);
+    }
+}
+
+#[test]
+fn no_more_questions_are_under_way_than_the_account_allows() {
+    let setup = Setup {
+        rate: 1000.0,
+        concurrency: 3,
+        latency: SECOND,
+        sources: vec![(1_000, SECOND)],
+        ..Setup::default()
+    };
+    let mut bench = bench(&setup, |_, _, _| Ok((200, None)));
+    bench.run(SECOND * 20);
+    assert_eq!(bench.wire.under_way.lock().unwrap().1, 3);
+}
+
+#[test]
+fn a_stop_waits_for_what_is_under_way_but_not_for_ever() {
+    let setup = Setup { latency: SECOND * 2, ..Setup::default() };
+    let mut quick = bench(&setup, |_, _, _| Ok((200, None)));
+    quick.run(Duration::from_millis(1));
+    assert_eq!(quick.states().get("online"), Some(&10), "the question under way was let finish");
+    let setup = Setup { latency: SECOND * 3600, ..Setup::default() };
+    let mut stuck = bench(&setup, |_, _, _| Ok((200, None)));
+    let start = stuck.clock.now().tick;
+    stuck.run(Duration::from_millis(1));
+    assert!(stuck.clock.now().tick.since(start) < STOP_GRACE + SECOND);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn no_window_exceeds_the_budget_under_any_trouble(
+        rate in 1_u32..50,
+        concurrency in 1_usize..20,
+        latency_ms in 0_u64..2_000,
+        sources in prop::collection::vec((1_u32..800, 1_u64..30), 1..4),
+        troubles in prop::collection::vec(0_u8..10, 1..50),
+    ) {
+        let setup = Setup {
+            rate: f64::from(rate),
+            concurrency,
+            latency: Duration::from_millis(latency_ms),
+            ids: 10,
+            sources: sources.iter().map(|(targets, seconds)| (*targets, SECOND * u32::try_from(*seconds).unwrap())).collect(),
+        };
+        let mut bench = bench(&setup, move |number, _, _| match troubles[number % troubles.len()] {
+            0 => Ok((429, Some(2))),
+            1 => Ok((429, None)),
+            2 => Ok((500, None)),
+            3 => Err(TransportError::Timeout),
+            4 => Ok((404, None)),
+            5 => Ok((204, None)),
+            _ => Ok((200, None)),
+        });
+        bench.run(SECOND * 60);
+        for seconds in [1, 5, 60] {
+            let most = bench.fullest_window(SECOND * seconds);
+            prop_assert!(most <= usize::try_from(rate * seconds).unwrap(), "{most} in {seconds} s at {rate}/s");
+        }
+        let configured: u32 = setup.sources.iter().map(|(targets, _)| targets).sum();
+        prop_assert_eq!(bench.states().values().sum::<usize>(), configured as usize);
+    }
+}
