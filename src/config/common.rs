@@ -72,22 +72,15 @@ pub struct SourceSettings {
 /// margin, and holds when the account gives no number. `None` when something is wrong, which is noted then.
 pub fn read_account(reader: &Reader<'_>, name: &str, requests_per_second: f64) -> Option<AccountSettings> {
     let outbound = read_outbound(reader);
-    let rate = if reader.has("requests_per_second") {
-        reader.rate("requests_per_second")
-    } else {
-        Some(requests_per_second)
-    };
+    let rate = optional(reader, "requests_per_second", Reader::rate);
     let concurrency = reader.count("concurrency").and_then(|number| usize::try_from(number).ok());
-    let endpoint = reader.text("endpoint");
-    if reader.has("endpoint") && endpoint.is_none() {
-        return None;
-    }
+    let endpoint = optional(reader, "endpoint", Reader::text);
     Some(AccountSettings {
         name: name.to_owned(),
-        requests_per_second: rate?,
+        requests_per_second: rate.ok()?.unwrap_or(requests_per_second),
         concurrency: concurrency?,
-        endpoint,
-        outbound: outbound?,
+        endpoint: endpoint.ok()?,
+        outbound: outbound.ok()?,
     })
 }
 
@@ -96,10 +89,7 @@ pub fn read_account(reader: &Reader<'_>, name: &str, requests_per_second: f64) -
 pub fn read_source(reader: &Reader<'_>, name: &str) -> Option<SourceSettings> {
     let (account, provider) = (reader.text("account"), reader.text("provider"));
     let (interval, timeout) = (reader.duration("interval"), reader.duration("timeout"));
-    let max_age = reader.duration("max_age");
-    if reader.has("max_age") && max_age.is_none() {
-        return None;
-    }
+    let max_age = optional(reader, "max_age", Reader::duration).ok()?;
     let (interval, timeout) = (interval?, timeout?);
     if max_age.is_some_and(|max_age| max_age < interval + timeout) {
         complain_of_max_age(reader, interval + timeout);
@@ -130,8 +120,11 @@ fn complain_of_max_age(reader: &Reader<'_>, least: Duration) {
     }
 }
 
+/// Something is wrong, and it was noted already.
+struct Noted;
+
 /// The proxy and the certificates of an account.
-fn read_outbound(reader: &Reader<'_>) -> Option<Outbound> {
+fn read_outbound(reader: &Reader<'_>) -> Result<Outbound, Noted> {
     let proxy = optional(reader, "proxy", read_proxy);
     let ca_pem = optional(reader, "ca_file", |reader, key| read_pem(reader, key, CERTIFICATE));
     let cert = optional(reader, "client_cert_file", |reader, key| read_pem(reader, key, CERTIFICATE));
@@ -140,21 +133,24 @@ fn read_outbound(reader: &Reader<'_>) -> Option<Outbound> {
         if reader.has(given) && !reader.has(other) {
             let message = format!("`{given}` without `{other}`: a client certificate needs both");
             reader.complain(given, message, Some(format!("give `{other}` too")));
-            return None;
+            return Err(Noted);
         }
     }
     let identity_pem = cert?.zip(key?).map(|(cert, key)| SecretString::from(format!("{cert}\n{key}")));
     let proxy = proxy?.map(|proxy| SecretString::from(proxy.expose().to_owned()));
-    Some(Outbound { proxy, ca_pem: ca_pem?, identity_pem })
+    Ok(Outbound { proxy, ca_pem: ca_pem?, identity_pem })
 }
 
-/// `Some(None)` when the key is absent, `None` when its value is bad.
-fn optional<T>(
-    reader: &Reader<'_>,
+/// What `read` makes of a key, if the key is there.
+fn optional<'a, T>(
+    reader: &Reader<'a>,
     key: &str,
-    read: impl FnOnce(&Reader<'_>, &str) -> Option<T>,
-) -> Option<Option<T>> {
-    if reader.has(key) { read(reader, key).map(Some) } else { Some(None) }
+    read: impl FnOnce(&Reader<'a>, &str) -> Option<T>,
+) -> Result<Option<T>, Noted> {
+    if !reader.has(key) {
+        return Ok(None);
+    }
+    read(reader, key).map(Some).ok_or(Noted)
 }
 
 /// A proxy's address; it may hold a password, so nothing of it is ever quoted.

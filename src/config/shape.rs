@@ -121,7 +121,7 @@ fn scalar(node: &Node) -> Result<&str, Flaw> {
     }
 }
 
-fn text<'a>(place: Place, text: &'a str) -> Result<&'a str, Flaw> {
+fn text(place: Place, text: &str) -> Result<&str, Flaw> {
     if text.trim().is_empty() {
         return Err(flaw(place, "the text is empty", "give a value or take out the key"));
     }
@@ -198,7 +198,7 @@ fn flag<'a>(place: Place, text: &str) -> Checked<'a> {
 }
 
 /// An address without what would leak (user, password) or be lost (query, fragment). Never quoted: it may hold a password.
-fn url<'a>(place: Place, given: &'a str) -> Checked<'a> {
+fn url(place: Place, given: &str) -> Checked<'_> {
     let given = text(place, given)?;
     let bad = |message: &str| Err(flaw(place, message, "write it like https://gateway.example:8443/path"));
     let Ok(uri) = given.parse::<http::Uri>() else { return bad("this is not an address") };
@@ -237,7 +237,7 @@ fn secret(node: &Node) -> Result<Origin<'_>, Flaw> {
     }
 }
 
-fn inline_secret<'a>(place: Place, text: &'a str) -> Result<Origin<'a>, Flaw> {
+fn inline_secret(place: Place, text: &str) -> Result<Origin<'_>, Flaw> {
     let text = without_line_end(text);
     if text.trim().is_empty() {
         return Err(flaw(place, "the secret is empty", SECRET_FORMS));
