@@ -28,16 +28,16 @@ pub enum Need {
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// A non-empty text; numbers are taken as they are written.
+    /// A non-empty text on one line; numbers are taken as they are written.
     Text,
-    /// A whole number between the two, both allowed.
+    /// A whole number in plain digits between the two, both allowed.
     Count {
         /// The smallest allowed.
         min: u64,
         /// The largest allowed.
         max: u64,
     },
-    /// A positive number, perhaps with a fraction, up to `max`.
+    /// A positive number in plain digits, perhaps with a fraction, up to `max`.
     Rate {
         /// The largest allowed.
         max: u32,
@@ -53,11 +53,11 @@ pub enum Shape {
     Flag,
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// An `http://` or `https://` address without query and fragment.
+    /// An `http://` or `https://` address without user, password, query and fragment.
     Url,
     /// A secret: inline text, `{file: PATH}` or `{env: NAME}`.
     Secret,
-    /// The path of a file that is read at start.
+    /// The path of a file that is read at start; a relative one starts at the folder of the configuration file.
     File,
     /// A sequence, read by its own code.
     List,

@@ -1,8 +1,12 @@
 //! Configuration: a YAML file becomes a located tree, a [`Reader`] takes checked values from it by tables of keys, and
 //! every problem is collected with file, line, column, path and a hint.
 //!
+//! Reading order: [`tree`] (text to located nodes), [`keys`] (tables), [`reader`] (checked values), [`file`](mod@file) (the
+//! top level), [`common`] and [`targets`] (what every account and source has), [`problem`].
+//!
 //! This module knows the file's form, the common keys of accounts and sources, and [`Secret`]s. It knows no provider:
-//! `providers::configure` walks accounts and sources with these tools. It opens no port and sends nothing.
+//! `providers::configure` walks accounts and sources with these tools. It opens no port and sends nothing. No problem ever
+//! holds a secret or a file's content; a value is quoted only where it is short and its key is for no secret.
 
 pub mod common;
 pub mod file;

@@ -306,3 +306,7 @@ fn entry_of<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

@@ -121,7 +121,7 @@ fn scalar(node: &Node) -> Result<&str, Flaw> {
     }
 }
 
-fn text<'a>(place: Place, text: &'a str) -> Result<&'a str, Flaw> {
+fn text(place: Place, text: &str) -> Result<&str, Flaw> {
     if text.trim().is_empty() {
         return Err(flaw(place, "the text is empty", "give a value or take out the key"));
     }
@@ -198,7 +198,7 @@ fn flag<'a>(place: Place, text: &str) -> Checked<'a> {
 }
 
 /// An address without what would leak (user, password) or be lost (query, fragment). Never quoted: it may hold a password.
-fn url<'a>(place: Place, given: &'a str) -> Checked<'a> {
+fn url(place: Place, given: &str) -> Checked<'_> {
     let given = text(place, given)?;
     let bad = |message: &str| Err(flaw(place, message, "write it like https://gateway.example:8443/path"));
     let Ok(uri) = given.parse::<http::Uri>() else { return bad("this is not an address") };
@@ -208,14 +208,14 @@ fn url<'a>(place: Place, given: &'a str) -> Checked<'a> {
     if authority.as_str().contains('@') {
         return bad("an address with user or password; credentials have keys of their own");
     }
-    if authority.host().is_empty() || authority.as_str().ends_with(':') {
-        return bad("the address has no host or no port after its colon");
+    if authority.host().is_empty() {
+        return bad("the address has no host");
+    }
+    if authority.as_str() != authority.host() && authority.port_u16().is_none_or(|port| port == 0) {
+        return bad("the address has no good port");
     }
     if uri.query().is_some() || given.contains('#') {
         return bad("an address with a query or fragment");
-    }
-    if authority.port().is_some() && authority.port_u16().is_none_or(|port| port == 0) {
-        return bad("the address has no good port");
     }
     Ok(Good::Text(given.trim_end_matches('/')))
 }
@@ -237,7 +237,7 @@ fn secret(node: &Node) -> Result<Origin<'_>, Flaw> {
     }
 }
 
-fn inline_secret<'a>(place: Place, text: &'a str) -> Result<Origin<'a>, Flaw> {
+fn inline_secret(place: Place, text: &str) -> Result<Origin<'_>, Flaw> {
     let text = without_line_end(text);
     if text.trim().is_empty() {
         return Err(flaw(place, "the secret is empty", SECRET_FORMS));
@@ -282,4 +282,129 @@ fn is_variable(name: &str) -> bool {
 pub(super) fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_shape(shape: Shape, given: &str, expected: Result<Good<'_>, &str>) {
+        let node = Node {
+            place: Place { line: 1, column: 1 },
+            value: Value::Scalar { text: given.to_owned(), quoted: true },
+        };
+        match (check(shape, &node), expected) {
+            (Ok(good), Ok(expected)) => assert_eq!(good, expected, "{given}"),
+            (Err(flaw), Err(message)) => assert_eq!(flaw.message, message, "{given}"),
+            (checked, _) => panic!("{given}: {checked:?}"),
+        }
+    }
+
+    #[test]
+    fn counts_are_plain_digits_in_range() {
+        let shape = Shape::Count { min: 1, max: 256 };
+        check_shape(shape, "1", Ok(Good::Count(1)));
+        check_shape(shape, "256", Ok(Good::Count(256)));
+        for bad in ["1e2", "0x1F", "1_0", "+4", "-4", "4.0", "04", " 4", "", "four"] {
+            check_shape(shape, bad, Err(&format!("`{bad}` is not a whole number")));
+        }
+        for bad in ["0", "257", "99999999999999999999999"] {
+            check_shape(shape, bad, Err(&format!("`{bad}` is out of range")));
+        }
+    }
+
+    #[test]
+    fn rates_are_plain_digits_perhaps_with_a_fraction() {
+        let shape = Shape::Rate { max: 10 };
+        check_shape(shape, "0.5", Ok(Good::Rate(0.5)));
+        check_shape(shape, "10", Ok(Good::Rate(10.0)));
+        for bad in ["1e1", ".5", "5.", "inf", "NaN", "-1", "1.2.3", "05"] {
+            check_shape(shape, bad, Err(&format!("`{bad}` is not a number")));
+        }
+        for bad in ["0", "0.0", "10.1"] {
+            check_shape(shape, bad, Err(&format!("`{bad}` is out of range")));
+        }
+    }
+
+    #[test]
+    fn durations_carry_their_unit_and_keep_to_their_range() {
+        let shape = Shape::Duration { min_s: 1, max_s: 86_400 };
+        check_shape(shape, "1h 30m", Ok(Good::Duration(Duration::from_secs(5400))));
+        check_shape(shape, "1500ms", Ok(Good::Duration(Duration::from_millis(1500))));
+        for bad in ["soon", "30", "-30s", "", "99999999999999999999y"] {
+            check_shape(shape, bad, Err(&format!("`{bad}` is not a duration")));
+        }
+        for bad in ["0s", "999ms", "2d"] {
+            check_shape(shape, bad, Err(&format!("`{bad}` is out of range")));
+        }
+        let flaw = check_text(shape, Place::default(), "2d").expect_err("out of range");
+        assert_eq!(flaw.hint.as_deref(), Some("it must be 1s to 1day"));
+    }
+
+    #[test]
+    fn flags_and_choices_are_these_words_alone() {
+        check_shape(Shape::Flag, "true", Ok(Good::Flag(true)));
+        for bad in ["yes", "on", "True", "1"] {
+            check_shape(Shape::Flag, bad, Err(&format!("`{bad}` is neither true nor false")));
+        }
+        let shape = Shape::Choice(&["public", "private"]);
+        check_shape(shape, "public", Ok(Good::Text("public")));
+        check_shape(shape, "pubic", Err("`pubic` is not known here"));
+        let flaw = check_text(shape, Place::default(), "pubic").expect_err("not known");
+        assert_eq!(flaw.hint.as_deref(), Some("did you mean `public`?"));
+    }
+
+    #[test]
+    fn addresses_have_a_scheme_and_a_host_and_no_more_than_a_path() {
+        for (given, kept) in [
+            ("https://a.example", "https://a.example"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("https://[::1]:8443/v1/", "https://[::1]:8443/v1"),
+        ] {
+            check_shape(Shape::Url, given, Ok(Good::Text(kept)));
+        }
+        for bad in [
+            "a.example",
+            "ftp://a.example",
+            "https://",
+            "https://u:p@a.example",
+            "https://a.example?x=1",
+            "https://a.example/#x",
+            "https://a.example:0",
+            "https://a.example:99999",
+            "https://a.example:",
+            "/path",
+            "",
+        ] {
+            let flaw = check_text(Shape::Url, Place::default(), bad).expect_err(bad);
+            assert!(bad.is_empty() || !flaw.message.contains(bad), "{}", flaw.message);
+        }
+    }
+
+    #[test]
+    fn long_values_are_not_quoted() {
+        let long = "x".repeat(LIMIT_QUOTED + 1);
+        check_shape(Shape::Flag, &long, Err("the value is neither true nor false"));
+        check_shape(
+            Shape::Text,
+            &"x".repeat(LIMIT_TEXT_BYTES + 1),
+            Err("the text is longer than 4096 bytes"),
+        );
+        check_shape(Shape::Text, "a\nb", Err("the text holds a line break or another control character"));
+    }
+
+    #[test]
+    fn an_inline_secret_that_looks_like_a_reference_is_questioned() {
+        check_shape(Shape::Secret, "hunter2", Ok(Good::Secret(Origin::Inline("hunter2"))));
+        check_shape(Shape::Secret, "block\n", Ok(Good::Secret(Origin::Inline("block"))));
+        for bad in ["file:/run/secret", "env:NAME"] {
+            check_shape(
+                Shape::Secret,
+                bad,
+                Err("this looks like a reference, but is read as the secret itself"),
+            );
+        }
+        check_shape(Shape::Secret, "${NAME}", Err("variables are not put into texts here"));
+        check_shape(Shape::Secret, "  ", Err("the secret is empty"));
+    }
 }
