@@ -81,7 +81,7 @@ pub struct View {
 impl State {
     /// Books an answer whose first request left at `as_of`. An answer older than the newest one changes nothing.
     pub fn answered(&mut self, as_of: Moment, seen: &Seen) {
-        if self.answered && as_of.tick < self.as_of {
+        if !self.accepts(as_of) {
             return;
         }
         let keep = seen.keep_detail && seen.online && self.answered && self.online;
@@ -104,9 +104,14 @@ impl State {
         }
     }
 
+    /// Whether an answer of `as_of` would be booked: nothing newer is known.
+    pub fn accepts(&self, as_of: Moment) -> bool {
+        !self.answered || as_of.tick >= self.as_of
+    }
+
     /// Books a failure of a question that left at `at`: the latest names the reason, should the target become unknown.
     pub fn failed(&mut self, at: Moment, fault: Fault) {
-        if !self.answered || at.tick >= self.as_of {
+        if self.accepts(at) {
             self.fault = Some(fault);
         }
     }

@@ -14,7 +14,8 @@ pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
     fn bits(&self) -> u64 {
-        getrandom::u64().expect("the operating system supplies random numbers, as its TLS could not work without either")
+        getrandom::u64()
+            .expect("the operating system supplies random numbers, as its TLS could not work without either")
     }
 }
 
@@ -38,10 +39,14 @@ impl Env for ProcessEnv {
         // that has no length.
         File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it is larger than {limit} bytes"),
+            ));
         }
         // The error of the conversion would carry the bytes along, and they may be a secret.
-        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text (UTF-8)"))
+        String::from_utf8(bytes)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text (UTF-8)"))
     }
 }
 
@@ -58,7 +63,10 @@ mod tests {
         let error = ProcessEnv.read(&path, 4).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(error.to_string(), "it is larger than 4 bytes");
-        assert_eq!(ProcessEnv.read(&folder.path().join("none"), 4).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            ProcessEnv.read(&folder.path().join("none"), 4).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
         assert!(ProcessEnv.read(folder.path(), 4).is_err(), "a folder is no file");
     }
 

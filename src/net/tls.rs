@@ -77,8 +77,9 @@ fn identity(pem: &[u8]) -> Result<Identity, String> {
     if chain.is_empty() {
         return Err("the client certificate: no CERTIFICATE block".to_owned());
     }
-    let key = PrivateKeyDer::from_pem_slice(pem)
-        .map_err(|_| "the client certificate: no PRIVATE KEY block beside it, or an encrypted one".to_owned())?;
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        "the client certificate: no PRIVATE KEY block beside it, or an encrypted one".to_owned()
+    })?;
     Ok((chain, key))
 }
 
@@ -119,10 +120,8 @@ mod tests {
         let (certificate, key) = authority.issue("client");
         let (_, other_key) = authority.issue("other");
         let ca = |pem: &str| Outbound { ca_pem: Some(pem.to_owned()), ..Outbound::default() };
-        let identity = |pem: String| Outbound {
-            identity_pem: Some(SecretString::from(pem)),
-            ..Outbound::default()
-        };
+        let identity =
+            |pem: String| Outbound { identity_pem: Some(SecretString::from(pem)), ..Outbound::default() };
         let broken = "-----BEGIN CERTIFICATE-----\ncanary!\n-----END CERTIFICATE-----\n";
         for (outbound, wanted) in [
             (ca(""), "no CERTIFICATE block"),

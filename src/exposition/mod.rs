@@ -1,0 +1,11 @@
+//! The page that Prometheus reads: one table of families, one writer, two text formats.
+//!
+//! [`families`] says what is published, [`writer`] puts it into pieces of text straight from the rows, [`negotiate`]
+//! chooses format and encoding. What it deliberately does not do: no sockets, no compression, no cached page, no
+//! timestamps on samples.
+
+pub mod negotiate;
+pub mod writer;
+
+pub use negotiate::{Encoding, Format};
+pub use writer::{PIECE_BYTES, Page};

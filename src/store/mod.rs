@@ -1,0 +1,233 @@
+//! What is known of every target now: rows that the scheduler writes and that pages are made of.
+//!
+//! Each source has its rows in chunks of [`CHUNK_ROWS`] behind `Arc`. A [`Snapshot`] takes the list of chunks, which is
+//! cheap at any number of targets; while it lives, a writer copies only the chunk that it changes. One short mutex
+//! guards it all, and no work on text, time or chance is done under it.
+//!
+//! What it deliberately does not do: it judges nothing. Ages, counts and what is printed are computed from a snapshot
+//! for the reader's own instant. It asks no clock and knows no provider and no metric.
+
+mod first_seen;
+mod snapshot;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, State};
+
+use first_seen::FirstSeen;
+use snapshot::{Chunk, locate};
+pub use snapshot::{Counts, Snapshot, SourceSnapshot};
+
+/// Rows in a chunk: what a writer copies at most when a page is being read, 32 KiB.
+pub const CHUNK_ROWS: usize = 1024;
+
+/// Snapshots that live at the same time. Each can hold an old copy of every row, so their number bounds the memory
+/// that slow readers cost.
+pub const MAX_SNAPSHOTS: usize = 4;
+
+/// Rows that are booked under one hold of the lock, so that a listing of a million targets keeps no page waiting.
+const ROWS_PER_LOCK: usize = 4 * CHUNK_ROWS;
+
+/// The rows of all sources. Shared between the scheduler, which writes, and the pages, which read.
+#[derive(Debug, Default)]
+pub struct Store {
+    inner: Mutex<Inner>,
+}
+
+/// A source as the configuration gives it.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    /// What is fixed about the source.
+    pub spec: SourceSpec,
+    /// Its targets. `roster.source()` is the source's place in the list given to [`Store::install`];
+    /// `roster.generation()` is the configuration's.
+    pub roster: Arc<Roster>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sources: Vec<Source>,
+    snapshots: Vec<Weak<Snapshot>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    spec: Arc<SourceSpec>,
+    roster: Arc<Roster>,
+    up: bool,
+    last_success: Option<Moment>,
+    chunks: Vec<Arc<Chunk>>,
+    first_seen: FirstSeen,
+}
+
+impl Store {
+    /// A store without sources.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces all sources. Every target is unknown until it is answered; answers to questions that left before fall
+    /// away by their generation.
+    ///
+    /// # Panics
+    ///
+    /// When a roster's number is not its place in `sources`.
+    pub fn install(&self, sources: Vec<Installed>) {
+        for (place, installed) in sources.iter().enumerate() {
+            assert_eq!(
+                usize::from(installed.roster.source()),
+                place,
+                "BUG: a roster's number is its source's place in the configuration"
+            );
+        }
+        let fresh: Vec<Source> = sources.into_iter().map(Source::new).collect();
+        let old = std::mem::replace(&mut self.lock().sources, fresh);
+        // A million old rows are freed here, not under the lock.
+        drop(old);
+    }
+
+    /// Books the rows of an answer whose first request left at `as_of`. A fault in a row is that target's alone. Rows of
+    /// another generation fall away, and so does what is older than the row's newest answer.
+    pub fn answered(&self, as_of: Moment, rows: &[(RowId, Result<Seen, Fault>)]) {
+        for part in rows.chunks(ROWS_PER_LOCK) {
+            let mut inner = self.lock();
+            for (row, result) in part {
+                let Some(source) = inner.source(row.source, row.generation) else { continue };
+                match result {
+                    Ok(seen) => source.answered(row.index, as_of, seen),
+                    Err(fault) => source.failed(row.index, as_of, *fault),
+                }
+            }
+        }
+    }
+
+    /// Books that the question about these rows, sent at `at`, failed. Their presence stays what it was until the last
+    /// answer is too old; then `fault` is the reason.
+    pub fn failed(&self, at: Moment, rows: &mut dyn Iterator<Item = RowId>, fault: Fault) {
+        let mut rows = rows.peekable();
+        while rows.peek().is_some() {
+            let mut inner = self.lock();
+            for row in rows.by_ref().take(ROWS_PER_LOCK) {
+                if let Some(source) = inner.source(row.source, row.generation) {
+                    source.failed(row.index, at, fault);
+                }
+            }
+        }
+    }
+
+    /// Books that a question of this source was answered at `at`: the source is up.
+    pub fn heard(&self, source: u16, generation: u16, at: Moment) {
+        if let Some(source) = self.lock().source(source, generation) {
+            source.up = true;
+            if source.last_success.is_none_or(|last| last.tick <= at.tick) {
+                source.last_success = Some(at);
+            }
+        }
+    }
+
+    /// Books that a whole round of this source passed without any answer: the source is down.
+    pub fn silent(&self, source: u16, generation: u16) {
+        if let Some(source) = self.lock().source(source, generation) {
+            source.up = false;
+        }
+    }
+
+    /// All rows as they are now. At most [`MAX_SNAPSHOTS`] live at the same time; while they do, the newest of them is
+    /// returned again.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        let mut inner = self.lock();
+        inner.snapshots.retain(|snapshot| snapshot.strong_count() > 0);
+        if inner.snapshots.len() >= MAX_SNAPSHOTS
+            && let Some(newest) = inner.snapshots.iter().rev().find_map(Weak::upgrade)
+        {
+            return newest;
+        }
+        let snapshot = Arc::new(Snapshot { sources: inner.sources.iter().map(Source::snapshot).collect() });
+        inner.snapshots.push(Arc::downgrade(&snapshot));
+        snapshot
+    }
+
+    /// The names of the sources in which no question was answered yet: what readiness waits for.
+    pub fn awaited(&self) -> Vec<Arc<str>> {
+        let inner = self.lock();
+        let awaited = inner.sources.iter().filter(|source| source.last_success.is_none());
+        awaited.map(|source| Arc::clone(&source.spec.name)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing under the lock leaves a row half written, so a reader that comes after a panic sees whole rows.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn source(&mut self, number: u16, generation: u16) -> Option<&mut Source> {
+        self.sources.get_mut(usize::from(number)).filter(|source| source.roster.generation() == generation)
+    }
+}
+
+impl Source {
+    fn new(installed: Installed) -> Self {
+        let rows = installed.roster.len() as usize;
+        let chunk = |start: usize| Arc::new(Chunk::new(CHUNK_ROWS.min(rows - start)));
+        Self {
+            spec: Arc::new(installed.spec),
+            roster: installed.roster,
+            up: false,
+            last_success: None,
+            chunks: (0..rows).step_by(CHUNK_ROWS).map(chunk).collect(),
+            first_seen: FirstSeen::default(),
+        }
+    }
+
+    fn answered(&mut self, index: u32, as_of: Moment, seen: &Seen) {
+        let max_age = self.spec.policy.max_age;
+        let Some(state) = state_mut(&mut self.chunks, index) else { return };
+        if !state.accepts(as_of) {
+            return;
+        }
+        if self.spec.evidence == Evidence::FirstSeen {
+            let started_ms = self.first_seen.book(index, as_of, seen, max_age);
+            state.answered(as_of, &without_lists(seen, started_ms));
+        } else {
+            state.answered(as_of, seen);
+        }
+    }
+
+    fn failed(&mut self, index: u32, at: Moment, fault: Fault) {
+        if let Some(state) = state_mut(&mut self.chunks, index) {
+            state.failed(at, fault);
+        }
+    }
+
+    fn snapshot(&self) -> SourceSnapshot {
+        SourceSnapshot {
+            spec: Arc::clone(&self.spec),
+            roster: Arc::clone(&self.roster),
+            up: self.up,
+            last_success: self.last_success,
+            chunks: self.chunks.clone(),
+        }
+    }
+}
+
+/// The row, in a chunk that no snapshot holds.
+fn state_mut(chunks: &mut [Arc<Chunk>], index: u32) -> Option<&mut State> {
+    let (chunk, row) = locate(index);
+    Arc::make_mut(chunks.get_mut(chunk)?).rows.get_mut(row)
+}
+
+/// What a state is made of, with another start; costs no allocation.
+fn without_lists(seen: &Seen, started_ms: Option<i64>) -> Seen {
+    Seen {
+        online: seen.online,
+        connections: seen.connections,
+        started_ms,
+        network_rtt_ms: seen.network_rtt_ms,
+        e2e_rtt_ms: seen.e2e_rtt_ms,
+        conns: Vec::new(),
+        conns_partial: seen.conns_partial,
+        platforms: Vec::new(),
+        keep_detail: seen.keep_detail,
+    }
+}

@@ -1,0 +1,84 @@
+//! What a reader of the store holds: all rows at one instant, changed by nothing that comes later.
+//!
+//! It knows what was answered, not what follows from it: each reader asks the rows for a view at its own `now`.
+
+use std::sync::Arc;
+
+use super::CHUNK_ROWS;
+use crate::domain::presence::Presence;
+use crate::domain::{Moment, Roster, SourceSpec, State};
+
+/// All sources with their rows at one instant.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The sources, in the order of the configuration.
+    pub sources: Vec<SourceSnapshot>,
+}
+
+/// One source with its rows at one instant.
+#[derive(Debug)]
+pub struct SourceSnapshot {
+    /// What is fixed about the source.
+    pub spec: Arc<SourceSpec>,
+    /// Its targets; row `n` is about target `n`.
+    pub roster: Arc<Roster>,
+    /// Whether the last round got any answer; false before the first one.
+    pub up: bool,
+    /// When a question of this source was last answered, by this process.
+    pub last_success: Option<Moment>,
+    pub(super) chunks: Vec<Arc<Chunk>>,
+}
+
+/// How many targets of a source are in each state; their sum is the number configured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Targets online.
+    pub online: u32,
+    /// Targets offline.
+    pub offline: u32,
+    /// Targets of which nothing fresh is known.
+    pub unknown: u32,
+}
+
+/// A run of rows, at most [`CHUNK_ROWS`].
+#[derive(Debug, Clone)]
+pub(super) struct Chunk {
+    pub(super) rows: Box<[State]>,
+}
+
+impl SourceSnapshot {
+    /// The row of target `index`, if there is such a target.
+    pub fn state(&self, index: u32) -> Option<&State> {
+        let (chunk, row) = locate(index);
+        self.chunks.get(chunk)?.rows.get(row)
+    }
+
+    /// All rows, in the order of the roster.
+    pub fn states(&self) -> impl Iterator<Item = &State> {
+        self.chunks.iter().flat_map(|chunk| chunk.rows.iter())
+    }
+
+    /// How many targets are in each state at `now`.
+    pub fn counts(&self, now: Moment) -> Counts {
+        let mut counts = Counts::default();
+        for state in self.states() {
+            *match state.view(now, &self.spec.policy).presence {
+                Presence::Online => &mut counts.online,
+                Presence::Offline => &mut counts.offline,
+                Presence::Unknown(_) => &mut counts.unknown,
+            } += 1;
+        }
+        counts
+    }
+}
+
+impl Chunk {
+    pub(super) fn new(rows: usize) -> Self {
+        Self { rows: vec![State::default(); rows].into_boxed_slice() }
+    }
+}
+
+/// The chunk of row `index` and the place in it.
+pub(super) fn locate(index: u32) -> (usize, usize) {
+    (index as usize / CHUNK_ROWS, index as usize % CHUNK_ROWS)
+}
