@@ -2,6 +2,7 @@
 pub mod config;
 pub mod domain;
 pub mod exposition;
+pub mod net;
 pub mod ports;
 pub mod providers;
 pub mod scheduler;
