@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+use crate::ports::Clock;
 
 /// Runs a future on a runtime of its own, on this thread.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -44,4 +47,12 @@ pub async fn stop_on_signal(stop: watch::Sender<bool>, also: impl Future<Output 
     }
     // Nobody listens any more when everything has stopped already.
     let _ = stop.send(true);
+}
+
+/// Is over after this time; never when there is none.
+pub async fn after(duration: Option<Duration>, clock: &dyn Clock) {
+    match duration {
+        Some(duration) => clock.sleep_until(clock.now().tick + duration).await,
+        None => std::future::pending().await,
+    }
 }
