@@ -81,3 +81,94 @@ impl Stay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_AGE: Duration = Duration::from_secs(60);
+
+    fn at(seconds: u64) -> Moment {
+        Moment::default().plus(Duration::from_secs(seconds))
+    }
+
+    fn seen(keys: &[u64]) -> Seen {
+        Seen { conns: keys.iter().copied().map(ConnKey).collect(), ..Seen::online() }
+    }
+
+    fn partial(keys: &[u64]) -> Seen {
+        Seen { conns_partial: true, ..seen(keys) }
+    }
+
+    /// Books the answers about one target in turn; each is `(seconds, answer, start expected in seconds)`.
+    fn check(answers: &[(u64, Seen, Option<i64>)]) -> FirstSeen {
+        let mut table = FirstSeen::default();
+        for (n, (seconds, seen, expected)) in answers.iter().enumerate() {
+            let start = table.book(7, at(*seconds), seen, MAX_AGE);
+            assert_eq!(start, expected.map(|s| s * 1000), "answer {n}");
+        }
+        table
+    }
+
+    #[test]
+    fn the_start_is_that_of_the_oldest_connection_still_there() {
+        check(&[
+            (10, seen(&[1]), Some(10)),
+            (20, seen(&[1, 2]), Some(10)),
+            (30, seen(&[2, 3]), Some(20)),
+            (40, seen(&[4]), Some(40)),
+        ]);
+    }
+
+    #[test]
+    fn the_same_connection_goes_on_over_a_gap_in_the_answers() {
+        check(&[(10, seen(&[1]), Some(10)), (500, seen(&[1]), Some(10)), (1000, partial(&[1]), Some(10))]);
+    }
+
+    #[test]
+    fn a_target_that_went_offline_starts_anew_and_costs_nothing() {
+        let table = check(&[(10, seen(&[1]), Some(10)), (20, Seen::offline(), None)]);
+        assert!(table.stays.is_empty());
+        check(&[(10, seen(&[1]), Some(10)), (20, Seen::offline(), None), (30, seen(&[1]), Some(30))]);
+    }
+
+    #[test]
+    fn where_answers_may_leave_connections_out_the_stay_goes_on() {
+        check(&[
+            (10, partial(&[1]), Some(10)),
+            (20, partial(&[2]), Some(10)),
+            (60, partial(&[3]), Some(10)),
+            (110, partial(&[]), Some(10)),
+            (200, partial(&[9]), Some(200)),
+        ]);
+    }
+
+    #[test]
+    fn a_connection_left_out_is_kept_until_it_was_gone_for_max_age() {
+        let table = check(&[(10, partial(&[1, 2]), Some(10)), (70, partial(&[2]), Some(10))]);
+        assert_eq!(table.stays[&7].conns.len(), 2);
+        let table = check(&[
+            (10, partial(&[1, 2]), Some(10)),
+            (70, partial(&[2]), Some(10)),
+            (71, partial(&[2]), Some(10)),
+        ]);
+        assert_eq!(table.stays[&7].conns.len(), 1);
+    }
+
+    #[test]
+    fn a_target_without_named_connections_starts_with_its_stay() {
+        check(&[(10, seen(&[]), Some(10)), (60, seen(&[]), Some(10)), (121, seen(&[]), Some(121))]);
+    }
+
+    #[test]
+    fn a_target_with_ten_thousand_connections_keeps_the_oldest_few() {
+        let many: Vec<u64> = (0..10_000).collect();
+        let table = check(&[
+            (10, seen(&[9_999]), Some(10)),
+            (20, seen(&many), Some(10)),
+            (30, partial(&many), Some(10)),
+        ]);
+        let conns = &table.stays[&7].conns;
+        assert_eq!((conns.len(), conns[0].key), (MAX_CONNS, ConnKey(9_999)));
+    }
+}
