@@ -383,6 +383,20 @@ fn pieces_are_bounded_never_empty_and_the_same_page_whatever_their_number() {
 }
 
 #[test]
+fn a_buffer_that_is_used_again_does_not_grow_with_the_number_of_targets() {
+    let store = users(50_000);
+    let mut page = Page::new(store.snapshot(), at(1), own(), Format::Text);
+    let mut out = Vec::with_capacity(PIECE_BYTES);
+    let mut pieces = 1;
+    while page.next_piece(&mut out) {
+        pieces += 1;
+        out.clear();
+    }
+    assert!(pieces > 100);
+    assert_eq!(out.capacity(), PIECE_BYTES);
+}
+
+#[test]
 fn a_page_appends_to_what_is_there() {
     let store = users(3);
     let mut out = b"before\n".to_vec();
