@@ -18,22 +18,36 @@ const MAX_CONNS: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct FirstSeen {
     stays: HashMap<u32, Stay>,
+    /// Where the connections of the answer at hand are put together.
+    scratch: Vec<Conn>,
 }
 
-/// From the first answer that said online to the first that says offline.
+/// From the first answer that said online to the first that says offline. Times are whole seconds in 32 bits, which is
+/// what a row keeps of them, so that a target with one connection costs 40 bytes.
 #[derive(Debug)]
 struct Stay {
-    since_ms: i64,
-    answered: Tick,
-    conns: Vec<Conn>,
+    since_s: u32,
+    answered: TickSeconds,
+    conns: Conns,
+}
+
+/// Nearly everybody has one connection; that one needs no allocation.
+#[derive(Debug)]
+enum Conns {
+    One(Conn),
+    Many(Box<[Conn]>),
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Conn {
     key: ConnKey,
-    first_seen_ms: i64,
-    last_seen: Tick,
+    first_seen_s: u32,
+    last_seen: TickSeconds,
 }
+
+/// Monotonic seconds since the clock's beginning; 32 bits hold 136 years of one process.
+#[derive(Debug, Clone, Copy)]
+struct TickSeconds(u32);
 
 impl FirstSeen {
     /// Books an answer about row `index`, not older than the last one, and returns the start of the longest-running
@@ -44,40 +58,176 @@ impl FirstSeen {
             return None;
         }
         let stay = self.stays.entry(index).or_insert_with(|| Stay::new(as_of));
-        stay.go_on(as_of, seen, max_age);
-        Some(stay.since_ms)
+        stay.go_on(as_of, seen, max_age, &mut self.scratch);
+        Some(i64::from(stay.since_s) * 1000)
     }
 }
 
 impl Stay {
     fn new(as_of: Moment) -> Self {
-        Self { since_ms: as_of.unix_ms, answered: as_of.tick, conns: Vec::new() }
+        Self { since_s: seconds(as_of), answered: as_of.tick.into(), conns: Conns::Many(Box::default()) }
     }
 
-    fn go_on(&mut self, as_of: Moment, seen: &Seen, max_age: Duration) {
-        let gap = as_of.tick.since(self.answered) > max_age;
-        self.answered = as_of.tick;
-        self.conns.retain_mut(|conn| {
+    fn go_on(&mut self, as_of: Moment, seen: &Seen, max_age: Duration, conns: &mut Vec<Conn>) {
+        let now = TickSeconds::from(as_of.tick);
+        let gap = now.since(self.answered) > max_age;
+        self.answered = now;
+        conns.clear();
+        for &conn in self.conns.as_slice() {
             if seen.conns.contains(&conn.key) {
-                conn.last_seen = as_of.tick;
-                return true;
+                conns.push(Conn { last_seen: now, ..conn });
+            } else if seen.conns_partial && now.since(conn.last_seen) <= max_age {
+                conns.push(conn);
             }
-            seen.conns_partial && as_of.tick.since(conn.last_seen) <= max_age
-        });
+        }
         for &key in &seen.conns {
-            if self.conns.len() == MAX_CONNS {
+            if conns.len() == MAX_CONNS {
                 break;
             }
-            if self.conns.iter().all(|conn| conn.key != key) {
-                self.conns.push(Conn { key, first_seen_ms: as_of.unix_ms, last_seen: as_of.tick });
+            if conns.iter().all(|conn| conn.key != key) {
+                conns.push(Conn { key, first_seen_s: seconds(as_of), last_seen: now });
             }
         }
         // Connections that are all named tell when the oldest of them began. An answer that may leave some out, or names
         // none, says only that the target is still on, which a gap longer than answers count for breaks.
         let named = !seen.conns.is_empty() && !seen.conns_partial;
         if named || gap {
-            let oldest = self.conns.iter().map(|conn| conn.first_seen_ms).min();
-            self.since_ms = oldest.unwrap_or(as_of.unix_ms);
+            let oldest = conns.iter().map(|conn| conn.first_seen_s).min();
+            self.since_s = oldest.unwrap_or(seconds(as_of));
         }
+        self.conns.set(conns);
+    }
+}
+
+impl Conns {
+    fn as_slice(&self) -> &[Conn] {
+        match self {
+            Self::One(conn) => std::slice::from_ref(conn),
+            Self::Many(conns) => conns,
+        }
+    }
+
+    fn set(&mut self, new: &[Conn]) {
+        match (&mut *self, new) {
+            (_, [one]) => *self = Self::One(*one),
+            (Self::Many(old), new) if old.len() == new.len() => old.copy_from_slice(new),
+            (_, new) => *self = Self::Many(new.into()),
+        }
+    }
+}
+
+impl TickSeconds {
+    fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0).into())
+    }
+}
+
+impl From<Tick> for TickSeconds {
+    fn from(tick: Tick) -> Self {
+        Self(u32::try_from(tick.as_micros() / 1_000_000).unwrap_or(u32::MAX))
+    }
+}
+
+/// Unix seconds; a time that 32 bits don't hold is held at their end.
+fn seconds(at: Moment) -> u32 {
+    let end = if at.unix_ms < 0 { 0 } else { u32::MAX };
+    u32::try_from(at.unix_seconds()).unwrap_or(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_AGE: Duration = Duration::from_secs(60);
+
+    fn at(seconds: u64) -> Moment {
+        Moment::default().plus(Duration::from_secs(seconds))
+    }
+
+    fn seen(keys: &[u64]) -> Seen {
+        Seen { conns: keys.iter().copied().map(ConnKey).collect(), ..Seen::online() }
+    }
+
+    fn partial(keys: &[u64]) -> Seen {
+        Seen { conns_partial: true, ..seen(keys) }
+    }
+
+    /// Books the answers about one target in turn; each is `(seconds, answer, start expected in seconds)`.
+    fn check(answers: &[(u64, Seen, Option<i64>)]) -> FirstSeen {
+        let mut table = FirstSeen::default();
+        for (n, (seconds, seen, expected)) in answers.iter().enumerate() {
+            let start = table.book(7, at(*seconds), seen, MAX_AGE);
+            assert_eq!(start, expected.map(|s| s * 1000), "answer {n}");
+        }
+        table
+    }
+
+    #[test]
+    fn the_start_is_that_of_the_oldest_connection_still_there() {
+        check(&[
+            (10, seen(&[1]), Some(10)),
+            (20, seen(&[1, 2]), Some(10)),
+            (30, seen(&[2, 3]), Some(20)),
+            (40, seen(&[4]), Some(40)),
+        ]);
+    }
+
+    #[test]
+    fn the_same_connection_goes_on_over_a_gap_in_the_answers() {
+        check(&[(10, seen(&[1]), Some(10)), (500, seen(&[1]), Some(10)), (1000, partial(&[1]), Some(10))]);
+    }
+
+    #[test]
+    fn a_target_that_went_offline_starts_anew_and_costs_nothing() {
+        let table = check(&[(10, seen(&[1]), Some(10)), (20, Seen::offline(), None)]);
+        assert!(table.stays.is_empty());
+        check(&[(10, seen(&[1]), Some(10)), (20, Seen::offline(), None), (30, seen(&[1]), Some(30))]);
+    }
+
+    #[test]
+    fn where_answers_may_leave_connections_out_the_stay_goes_on() {
+        check(&[
+            (10, partial(&[1]), Some(10)),
+            (20, partial(&[2]), Some(10)),
+            (60, partial(&[3]), Some(10)),
+            (110, partial(&[]), Some(10)),
+            (200, partial(&[9]), Some(200)),
+        ]);
+    }
+
+    #[test]
+    fn a_connection_left_out_is_kept_until_it_was_gone_for_max_age() {
+        let table = check(&[(10, partial(&[1, 2]), Some(10)), (70, partial(&[2]), Some(10))]);
+        assert_eq!(table.stays[&7].conns.as_slice().len(), 2);
+        let table = check(&[
+            (10, partial(&[1, 2]), Some(10)),
+            (70, partial(&[2]), Some(10)),
+            (71, partial(&[2]), Some(10)),
+        ]);
+        assert_eq!(table.stays[&7].conns.as_slice().len(), 1);
+    }
+
+    #[test]
+    fn a_target_without_named_connections_starts_with_its_stay() {
+        check(&[(10, seen(&[]), Some(10)), (60, seen(&[]), Some(10)), (121, seen(&[]), Some(121))]);
+    }
+
+    #[test]
+    fn a_target_with_ten_thousand_connections_keeps_the_oldest_few() {
+        let many: Vec<u64> = (0..10_000).collect();
+        let table = check(&[
+            (10, seen(&[9_999]), Some(10)),
+            (20, seen(&many), Some(10)),
+            (30, partial(&many), Some(10)),
+        ]);
+        let conns = table.stays[&7].conns.as_slice();
+        assert_eq!((conns.len(), conns[0].key), (MAX_CONNS, ConnKey(9_999)));
+    }
+
+    #[test]
+    fn a_target_with_one_connection_costs_forty_bytes() {
+        assert!(size_of::<(u32, Stay)>() <= 40, "{}", size_of::<(u32, Stay)>());
+        let table = check(&[(10, seen(&[1, 2]), Some(10)), (20, seen(&[2]), Some(10))]);
+        assert!(matches!(table.stays[&7].conns, Conns::One(_)));
     }
 }

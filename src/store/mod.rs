@@ -231,3 +231,6 @@ fn without_lists(seen: &Seen, started_ms: Option<i64>) -> Seen {
         keep_detail: seen.keep_detail,
     }
 }
+
+#[cfg(test)]
+mod tests;
