@@ -2,6 +2,7 @@
 pub mod config;
 pub mod domain;
 pub mod exposition;
+pub mod http;
 pub mod net;
 pub mod ports;
 pub mod providers;
