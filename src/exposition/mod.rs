@@ -4,8 +4,16 @@
 //! chooses format and encoding. What it deliberately does not do: no sockets, no compression, no cached page, no
 //! timestamps on samples.
 
+pub mod families;
 pub mod negotiate;
 pub mod writer;
+
+// Our own metrics in the same formats, and what all of them are made of.
+mod own;
+mod text;
+
+#[cfg(test)]
+mod tests;
 
 pub use negotiate::{Encoding, Format};
 pub use writer::{PIECE_BYTES, Page};

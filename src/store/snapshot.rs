@@ -58,6 +58,12 @@ impl SourceSnapshot {
         self.chunks.iter().flat_map(|chunk| chunk.rows.iter())
     }
 
+    /// The rows from `index` to the end of their chunk; empty only past the last row.
+    pub fn rows_from(&self, index: u32) -> &[State] {
+        let (chunk, row) = locate(index);
+        self.chunks.get(chunk).and_then(|chunk| chunk.rows.get(row..)).unwrap_or_default()
+    }
+
     /// How many targets are in each state at `now`.
     pub fn counts(&self, now: Moment) -> Counts {
         let mut counts = Counts::default();

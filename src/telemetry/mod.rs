@@ -1,64 +1,348 @@
-//! Our own counters.
+//! What the exporter counts about itself: requests to providers, its own HTTP answers, its build and process.
+//!
+//! A row of [`OWN_FAMILIES`] is a family; every series that can be known is there at 0 from the start. What it
+//! deliberately does not do: it knows nothing of targets, whose series are written from the store, and it prints nothing;
+//! [`Telemetry::gather`] hands values to the page. Log lines are made in [`logging`].
 
-mod logging;
-
-use prometheus::proto::MetricFamily;
-
-use crate::domain::Fault;
+pub mod logging;
 
 pub use logging::{LogFormat, LogLevel, init_logging};
 
-/// Our own metrics.
-pub struct Telemetry;
+use std::fmt;
+use std::sync::{PoisonError, RwLock};
 
-/// A request to our own HTTP server that is being answered; counted until dropped.
+use hashbrown::HashMap;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry,
+};
+
+use crate::domain::Fault;
+
+/// Upper bounds of the request durations, in seconds. Cloud APIs answer within 0.03 to 0.5 s, a page of a long listing
+/// takes a few; the last bounds stand at common timeouts.
+const DURATION_BUCKETS: [f64; 10] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Codes of our own HTTP answers that are at 0 from the start: done, our fault, too many at once.
+const HTTP_CODES: [u16; 3] = [200, 500, 503];
+
+/// A family about the exporter itself.
 #[derive(Debug)]
-pub struct InFlight;
+pub struct OwnFamily {
+    /// The full name.
+    pub name: &'static str,
+    /// What it says, in one line.
+    pub help: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+}
+
+impl OwnFamily {
+    fn opts(&self) -> Opts {
+        Opts::new(self.name, self.help)
+    }
+}
+
+const ACTION: &[&str] = &["account", "provider", "action"];
+
+static BUILD_INFO: OwnFamily = OwnFamily {
+    name: "presence_exporter_build_info",
+    help: "What this exporter was built from, always 1.",
+    labels: &["version", "revision", "rustc"],
+};
+
+static API_REQUESTS: OwnFamily = OwnFamily {
+    name: "presence_exporter_api_requests_total",
+    help: "HTTP requests sent to providers: tokens, pages and repeats included.",
+    labels: ACTION,
+};
+
+static API_FAILURES: OwnFamily = OwnFamily {
+    name: "presence_exporter_api_failures_total",
+    help: "HTTP requests sent to providers that failed, by the reason that the provider's own code gives.",
+    labels: &["account", "provider", "action", "reason"],
+};
+
+static API_SECONDS: OwnFamily = OwnFamily {
+    name: "presence_exporter_api_request_duration_seconds",
+    help: "Time from sending a request to a provider to its complete answer or failure.",
+    labels: ACTION,
+};
+
+static HTTP_REQUESTS: OwnFamily = OwnFamily {
+    name: "presence_exporter_http_requests_total",
+    help: "HTTP requests that this exporter answered, by status code.",
+    labels: &["code"],
+};
+
+static HTTP_IN_FLIGHT: OwnFamily = OwnFamily {
+    name: "presence_exporter_http_requests_in_flight",
+    help: "HTTP requests that this exporter is answering now.",
+    labels: &[],
+};
+
+static SCRAPE_BODY: OwnFamily = OwnFamily {
+    name: "presence_exporter_scrape_body_bytes",
+    help: "Size of the last complete page of metrics before compression.",
+    labels: &[],
+};
+
+/// Every family that is registered here. Beside them stand the `process_` families of crate `prometheus`.
+pub static OWN_FAMILIES: [&OwnFamily; 7] =
+    [&BUILD_INFO, &API_REQUESTS, &API_FAILURES, &API_SECONDS, &HTTP_REQUESTS, &HTTP_IN_FLIGHT, &SCRAPE_BODY];
+
+/// The exporter's own metrics. Shared by all that counts; cheap to call for each request.
+pub struct Telemetry {
+    registry: Registry,
+    requests: IntCounterVec,
+    failures: IntCounterVec,
+    seconds: HistogramVec,
+    http: IntCounterVec,
+    in_flight: IntGauge,
+    body: Gauge,
+    /// By account; the few actions of one are searched in order, so that counting hashes one name and allocates nothing.
+    accounts: RwLock<HashMap<Box<str>, Vec<Handles>>>,
+}
+
+/// The series of one action of one account.
+struct Handles {
+    provider: Box<str>,
+    action: &'static str,
+    requests: IntCounter,
+    failures: [IntCounter; Fault::ALL.len()],
+    seconds: Histogram,
+}
+
+/// A request to our own HTTP server that is being answered; counted until it is dropped.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
 
 impl Telemetry {
-    /// Metrics of this build.
+    /// Metrics of this build: its version, the revision of its source, and the compiler's version.
     pub fn new(version: &str, revision: &str, rustc: &str) -> Self {
-        let _ = (version, revision, rustc);
-        todo!()
+        let registry = Registry::new();
+        let info = registered(&registry, GaugeVec::new(BUILD_INFO.opts(), BUILD_INFO.labels));
+        info.with_label_values(&[version, revision, rustc]).set(1.0);
+        let histogram = HistogramOpts::from(API_SECONDS.opts()).buckets(DURATION_BUCKETS.to_vec());
+        let http = registered(&registry, IntCounterVec::new(HTTP_REQUESTS.opts(), HTTP_REQUESTS.labels));
+        for code in HTTP_CODES {
+            http.with_label_values(&[itoa::Buffer::new().format(code)]);
+        }
+        // On systems without /proc the crate has no process metrics, which is no reason not to start.
+        let _ = registry.register(Box::new(ProcessCollector::for_self()));
+        Self {
+            requests: registered(&registry, IntCounterVec::new(API_REQUESTS.opts(), API_REQUESTS.labels)),
+            failures: registered(&registry, IntCounterVec::new(API_FAILURES.opts(), API_FAILURES.labels)),
+            seconds: registered(&registry, HistogramVec::new(histogram, API_SECONDS.labels)),
+            http,
+            in_flight: registered(&registry, IntGauge::with_opts(HTTP_IN_FLIGHT.opts())),
+            body: registered(&registry, Gauge::with_opts(SCRAPE_BODY.opts())),
+            accounts: RwLock::default(),
+            registry,
+        }
     }
 
-    /// Puts every series of these actions of an account at 0.
+    /// Puts every series of these actions of an account at 0; those that are there already keep their counts.
     pub fn register(&self, account: &str, provider: &str, actions: &[&'static str]) {
-        let _ = (account, provider, actions);
-        todo!()
+        for action in actions {
+            self.with(account, provider, action, |_| ());
+        }
     }
 
-    /// Counts one HTTP request to a provider that took `seconds`.
+    /// Counts one HTTP request to a provider that took `seconds`, answered or not.
     pub fn request(&self, account: &str, provider: &str, action: &'static str, seconds: f64) {
-        let _ = (account, provider, action, seconds);
-        todo!()
+        self.with(account, provider, action, |handles| {
+            handles.requests.inc();
+            handles.seconds.observe(seconds);
+        });
     }
 
-    /// Counts one failed request to a provider.
+    /// Counts one failed HTTP request to a provider, beside [`Telemetry::request`], which counts all.
     pub fn failure(&self, account: &str, provider: &str, action: &'static str, fault: Fault) {
-        let _ = (account, provider, action, fault);
-        todo!()
+        self.with(account, provider, action, |handles| handles.failures[fault as usize].inc());
     }
 
-    /// Counts a request to our own HTTP server as being answered until the returned guard is dropped.
+    /// Counts a request to our own HTTP server as being answered until the guard is dropped.
+    #[must_use = "the request counts as answered once the guard is dropped"]
     pub fn http_begun(&self) -> InFlight {
-        todo!()
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
     }
 
     /// Counts an answer of our own HTTP server.
     pub fn http_answered(&self, code: u16) {
-        let _ = code;
-        todo!()
+        self.http.with_label_values(&[itoa::Buffer::new().format(code)]).inc();
     }
 
-    /// Notes the size of a page of metrics before compression.
+    /// Notes the size of a complete page of metrics before compression.
+    #[expect(clippy::cast_precision_loss, reason = "a page stays far below 2^53 bytes")]
     pub fn scrape_body(&self, bytes: u64) {
-        let _ = bytes;
-        todo!()
+        self.body.set(bytes as f64);
     }
 
-    /// All our own families, ready for the page.
+    /// All families with their values now.
     pub fn gather(&self) -> Vec<MetricFamily> {
-        todo!()
+        self.registry.gather()
+    }
+
+    /// Does something with an action's series, which are made when they are first needed.
+    fn with(&self, account: &str, provider: &str, action: &'static str, count: impl FnOnce(&Handles)) {
+        let is_it = |handles: &&Handles| handles.action == action && *handles.provider == *provider;
+        {
+            let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(handles) = accounts.get(account).and_then(|actions| actions.iter().find(is_it)) {
+                return count(handles);
+            }
+        }
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        let actions = accounts.entry(account.into()).or_default();
+        // Two threads may have come here for the same action.
+        if let Some(handles) = actions.iter().find(is_it) {
+            return count(handles);
+        }
+        let handles = self.handles(account, provider, action);
+        count(&handles);
+        actions.push(handles);
+    }
+
+    fn handles(&self, account: &str, provider: &str, action: &'static str) -> Handles {
+        let labels = [account, provider, action];
+        Handles {
+            provider: provider.into(),
+            action,
+            requests: self.requests.with_label_values(&labels),
+            failures: Fault::ALL
+                .map(|fault| self.failures.with_label_values(&[account, provider, action, fault.as_str()])),
+            seconds: self.seconds.with_label_values(&labels),
+        }
+    }
+}
+
+/// A metric that is in the registry.
+fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
+    let metric = metric.expect("the table of families holds valid names");
+    registry.register(Box::new(metric.clone())).expect("the table of families names nothing twice");
+    metric
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples of a family as "label values → value".
+    fn samples(telemetry: &Telemetry, name: &str) -> Vec<(Vec<String>, f64)> {
+        let families = telemetry.gather();
+        let family = families.iter().find(|family| family.name() == name).expect("the family is there");
+        let sample = |metric: &prometheus::proto::Metric| {
+            let labels = metric.get_label().iter().map(|pair| pair.value().to_owned()).collect();
+            let histogram = metric.get_histogram().get_sample_count();
+            let value = metric.get_counter().get_value() + metric.get_gauge().get_value();
+            (labels, if histogram > 0 { f64::from(u32::try_from(histogram).expect("small")) } else { value })
+        };
+        family.get_metric().iter().map(sample).collect()
+    }
+
+    fn labels(values: &[&str]) -> Vec<String> {
+        values.iter().map(|&value| value.to_owned()).collect()
+    }
+
+    #[test]
+    fn every_failure_of_a_registered_action_is_zero_from_the_start() {
+        let telemetry = Telemetry::new("1.2.3", "abc", "1.95");
+        telemetry.register("main", "openim", &["get_token", "status"]);
+        let failures = samples(&telemetry, API_FAILURES.name);
+        assert_eq!(failures.len(), 2 * Fault::ALL.len());
+        assert!(failures.iter().all(|(_, value)| *value == 0.0));
+        // Labels are sorted by name: account, action, provider, reason.
+        for fault in Fault::ALL {
+            let expected = labels(&["main", "status", "openim", fault.as_str()]);
+            assert!(failures.iter().any(|(labels, _)| *labels == expected), "{expected:?}");
+        }
+        assert_eq!(samples(&telemetry, API_REQUESTS.name).len(), 2);
+        assert_eq!(samples(&telemetry, API_SECONDS.name).len(), 2);
+    }
+
+    #[test]
+    fn each_fault_is_counted_under_its_own_name() {
+        let telemetry = Telemetry::new("1", "r", "c");
+        for (times, fault) in (1_u32..).zip(Fault::ALL) {
+            (0..times).for_each(|_| telemetry.failure("a", "p", "x", fault));
+        }
+        let failures = samples(&telemetry, API_FAILURES.name);
+        for (times, fault) in (1_u32..).zip(Fault::ALL) {
+            let wanted = labels(&["a", "x", "p", fault.as_str()]);
+            let value = failures.iter().find(|(labels, _)| *labels == wanted).map(|(_, value)| *value);
+            assert_eq!(value, Some(f64::from(times)), "{fault}");
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_by_account_and_action_and_registering_again_keeps_the_counts() {
+        let telemetry = Telemetry::new("1", "r", "c");
+        telemetry.register("a", "p", &["x", "y"]);
+        telemetry.request("a", "p", "x", 0.03);
+        telemetry.request("a", "p", "x", 7.0);
+        telemetry.request("b", "p", "x", 1.0);
+        telemetry.register("a", "p", &["x", "y"]);
+        let expected = vec![
+            (labels(&["a", "x", "p"]), 2.0),
+            (labels(&["a", "y", "p"]), 0.0),
+            (labels(&["b", "x", "p"]), 1.0),
+        ];
+        assert_eq!(samples(&telemetry, API_REQUESTS.name), expected);
+        assert_eq!(samples(&telemetry, API_SECONDS.name), expected);
+    }
+
+    #[test]
+    fn requests_in_flight_go_back_when_the_guard_is_dropped() {
+        let telemetry = Telemetry::new("1", "r", "c");
+        let (first, second) = (telemetry.http_begun(), telemetry.http_begun());
+        assert_eq!(samples(&telemetry, HTTP_IN_FLIGHT.name), [(vec![], 2.0)]);
+        drop((first, second));
+        assert_eq!(samples(&telemetry, HTTP_IN_FLIGHT.name), [(vec![], 0.0)]);
+        telemetry.http_answered(404);
+        let by_code = samples(&telemetry, HTTP_REQUESTS.name);
+        assert!(by_code.contains(&(labels(&["404"]), 1.0)) && by_code.contains(&(labels(&["503"]), 0.0)));
+        telemetry.scrape_body(17);
+        assert_eq!(samples(&telemetry, SCRAPE_BODY.name), [(vec![], 17.0)]);
+    }
+
+    #[test]
+    fn the_table_is_what_is_registered() {
+        let telemetry = Telemetry::new("1.2.3", "abc", "1.95");
+        telemetry.register("a", "p", &["x"]);
+        assert_eq!(samples(&telemetry, BUILD_INFO.name), [(labels(&["abc", "1.95", "1.2.3"]), 1.0)]);
+        let families = telemetry.gather();
+        for own in OWN_FAMILIES {
+            let family = families.iter().find(|family| family.name() == own.name).expect(own.name);
+            let names = family.get_metric()[0].get_label();
+            let mut wanted = own.labels.to_vec();
+            wanted.sort_unstable();
+            assert_eq!(
+                names.iter().map(prometheus::proto::LabelPair::name).collect::<Vec<_>>(),
+                wanted,
+                "{}",
+                own.name
+            );
+        }
+        for family in &families {
+            let named = OWN_FAMILIES.iter().any(|own| own.name == family.name());
+            assert!(named || family.name().starts_with("process_"), "{}", family.name());
+        }
     }
 }
