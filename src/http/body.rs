@@ -22,9 +22,6 @@ use crate::exposition::{Encoding, PIECE_BYTES};
 /// Pieces made in one turn: 256 KiB of text, about a millisecond with gzip.
 const PIECES_PER_TURN: u32 = 4;
 
-/// Room in a piece beyond its nominal size, for the line that crosses it. A longer line only costs a reallocation.
-const PIECE_SLACK: usize = 4 * 1024;
-
 /// The content of an answer.
 pub(super) enum Content {
     /// A text; none when it has been taken.
@@ -86,7 +83,7 @@ impl PageContent {
     fn next(&mut self) -> Bytes {
         let (more, length, bytes) = match &mut self.gzip {
             None => {
-                let mut text = Vec::with_capacity(PIECE_BYTES + PIECE_SLACK);
+                let mut text = Vec::with_capacity(PIECE_BYTES);
                 let more = self.pieces.next_piece(&mut text);
                 (more, text.len(), text)
             }

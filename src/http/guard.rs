@@ -126,7 +126,10 @@ impl AsyncRead for Guarded {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_pending() {
             if self.head_is_late(cx) {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request's head is late")));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the request's head is late",
+                )));
             }
         } else if buf.filled().len() > before {
             self.note_read();

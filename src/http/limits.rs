@@ -48,7 +48,10 @@ impl Default for Limits {
 }
 
 /// A limit's end. Its time is that of real sockets, beside hyper's own timers; nothing that is published depends on it.
-#[expect(clippy::disallowed_methods, reason = "limits of sockets are no part of what a virtual clock replays")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "limits of sockets are no part of what a virtual clock replays"
+)]
 pub(super) fn deadline(after: Duration) -> Sleep {
     tokio::time::sleep(after)
 }

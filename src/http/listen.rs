@@ -63,7 +63,8 @@ impl ListenAddress {
     /// IPv4; where it does, a second one cannot be had and is not needed; and some machines have no IPv6.
     fn bind_everywhere(&self) -> io::Result<Vec<TcpListener>> {
         let six = TcpListener::bind((Ipv6Addr::UNSPECIFIED, self.port));
-        let port = six.as_ref().ok().and_then(|six| six.local_addr().ok()).map_or(self.port, |six| six.port());
+        let port =
+            six.as_ref().ok().and_then(|six| six.local_addr().ok()).map_or(self.port, |six| six.port());
         let four = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
         match (six, four) {
             (Ok(six), Ok(four)) => Ok(vec![six, four]),
@@ -121,7 +122,8 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_exporters_write_them() {
-        for text in [":10076", "0.0.0.0:80", "localhost:10076", "[::1]:10076", "[::]:0", "exporter.example:1"] {
+        for text in [":10076", "0.0.0.0:80", "localhost:10076", "[::1]:10076", "[::]:0", "exporter.example:1"]
+        {
             assert_eq!(listen(text).unwrap().to_string(), text);
         }
     }

@@ -98,7 +98,8 @@ struct Draft {
 
 impl Routes {
     pub(super) fn new(control: Arc<dyn Control>, telemetry: TelemetryPath, max_requests: usize) -> Self {
-        let slots = (max_requests > 0).then(|| Arc::new(Semaphore::new(max_requests.min(Semaphore::MAX_PERMITS))));
+        let slots =
+            (max_requests > 0).then(|| Arc::new(Semaphore::new(max_requests.min(Semaphore::MAX_PERMITS))));
         Self { control, telemetry, slots }
     }
 
@@ -156,9 +157,9 @@ impl Routes {
             Content::Page(Box::new(page)),
         )
         .with(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        match encoding {
-            Encoding::Identity => draft,
-            Encoding::Gzip => draft.with(header::CONTENT_ENCODING, HeaderValue::from_static("gzip")),
+        match encoding.content_encoding() {
+            None => draft,
+            Some(coding) => draft.with(header::CONTENT_ENCODING, HeaderValue::from_static(coding)),
         }
     }
 

@@ -58,7 +58,11 @@ impl Server {
 
     /// Serves until `stop` is ready; then takes no more connections, lets the answers under way end within
     /// [`Limits::drain`], and returns. Needs a runtime with I/O and time; one thread is enough.
-    pub async fn serve(self, control: Arc<dyn Control>, stop: impl Future<Output = ()>) -> Result<(), String> {
+    pub async fn serve(
+        self,
+        control: Arc<dyn Control>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), String> {
         let mut listeners = Listeners::new(self.listeners)
             .map_err(|error| format!("the sockets cannot be used for serving: {error}"))?;
         let limits = Arc::new(self.limits);
