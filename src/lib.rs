@@ -30,16 +30,16 @@
 //! * Decisions are pure functions; time, chance, files and the network come in through [`ports`].
 //! * No secret has a `Debug` output or reaches a log, a page or an error.
 
-// pub mod cli;
+pub mod cli;
 pub mod config;
-// pub mod daemon;
+pub mod daemon;
 pub mod domain;
 pub mod exposition;
-// pub mod http;
+pub mod http;
 pub mod net;
 pub mod ports;
 pub mod providers;
 pub mod scheduler;
-// pub mod simulator;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;

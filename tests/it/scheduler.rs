@@ -31,6 +31,8 @@ const SECOND: Duration = Duration::from_secs(1);
 static ASK: Action =
     Action { name: "Ask", ids_per_call: 10, calls_per_second: None, billed: false, source: "this test" };
 
+static ACTIONS: &[&Action] = &[&ASK];
+
 static CLOUD: Cloud = Cloud { name: "test", keys: &[], requests_per_second: 10.0, open: |_, _| None };
 
 struct TestKind;
@@ -46,7 +48,7 @@ impl ProviderKind for TestKind {
         &[]
     }
     fn actions(&self) -> &'static [&'static Action] {
-        &[&ASK]
+        ACTIONS
     }
     fn configure(&self, _: &Reader<'_>, _: &AccountSettings, _: &Session) -> Option<Configured> {
         None
