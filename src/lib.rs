@@ -6,5 +6,6 @@ pub mod net;
 pub mod ports;
 pub mod providers;
 pub mod scheduler;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;
