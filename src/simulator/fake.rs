@@ -1,8 +1,16 @@
-//! For tests: providers that need no key, whose simulated side says just what the simulator's own tests look for.
+//! For tests: providers that need no key, whose simulated side says just what the simulator's own tests look for;
+//! and a clock that is turned by hand.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::Notify;
 
 use crate::config::{AccountSettings, Key, Reader};
+use crate::domain::{Moment, Tick};
+use crate::ports::{BoxFuture, Clock};
 use crate::providers::sim::{Population, SimApi, SimOptions, SimReply, SimRequest, Trouble, World};
 use crate::providers::{Action, Cloud, Configured, ProviderKind, Session};
 
@@ -108,5 +116,44 @@ impl SimApi for FakeApi {
 
     fn source_keys(&self, population: &Population) -> Vec<(&'static str, String)> {
         vec![("scope", format!("\"{}\"", population.scope))]
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Default)]
+pub(super) struct HandClock {
+    now: Mutex<Moment>,
+    moved: Notify,
+}
+
+impl HandClock {
+    pub(super) fn at(unix_ms: i64) -> Arc<Self> {
+        let now = Moment { tick: Tick::from_micros(5_000_000), unix_ms };
+        Arc::new(Self { now: Mutex::new(now), moved: Notify::new() })
+    }
+
+    pub(super) fn advance(&self, by: Duration) {
+        let mut now = self.now.lock().unwrap();
+        *now = now.plus(by);
+        self.moved.notify_waiters();
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Moment {
+        *self.now.lock().unwrap()
+    }
+
+    fn sleep_until(&self, tick: Tick) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            loop {
+                let mut moved = pin!(self.moved.notified());
+                moved.as_mut().enable();
+                if self.now().tick >= tick {
+                    return;
+                }
+                moved.await;
+            }
+        })
     }
 }

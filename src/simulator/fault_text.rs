@@ -80,7 +80,8 @@ fn read(text: &str, places: &[&str]) -> Result<Incident, String> {
 fn kind(text: &str) -> Result<Kind, String> {
     let (word, value) = match text.split_once('(') {
         Some((word, rest)) => {
-            let value = rest.strip_suffix(')').ok_or_else(|| format!("{text:?} lacks its closing bracket"))?;
+            let value =
+                rest.strip_suffix(')').ok_or_else(|| format!("{text:?} lacks its closing bracket"))?;
             (word, Some(value.trim()))
         }
         None => (text, None),
@@ -130,7 +131,8 @@ fn delay(text: &str) -> Result<Duration, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("{text:?} is not a duration such as 500ms, 10s or 1m"))
+    humantime::parse_duration(text)
+        .map_err(|_| format!("{text:?} is not a duration such as 500ms, 10s or 1m"))
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -154,8 +156,9 @@ fn when(text: &str) -> Result<When, String> {
     if let Some(numbers) = text.strip_prefix('#') {
         return requests(numbers);
     }
-    let (from, to) =
-        text.split_once('-').ok_or("a time is FROM-TO, such as 10s-30s, or FROM- for good; a request is #3")?;
+    let (from, to) = text
+        .split_once('-')
+        .ok_or("a time is FROM-TO, such as 10s-30s, or FROM- for good; a request is #3")?;
     let from = duration(from)?;
     let to = if to.is_empty() { None } else { Some(duration(to)?) };
     if to.is_some_and(|to| to <= from) {

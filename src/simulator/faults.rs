@@ -233,14 +233,10 @@ mod tests {
 
     #[test]
     fn the_first_incident_decides_and_the_others_still_count() {
-        let second = Incident {
-            when: When::Requests { from: 2, to: None },
-            ..Incident::always("all", Kind::Html)
-        };
-        let first = Incident {
-            when: When::Requests { from: 1, to: Some(1) },
-            ..Incident::always("all", Kind::Hang)
-        };
+        let second =
+            Incident { when: When::Requests { from: 2, to: None }, ..Incident::always("all", Kind::Html) };
+        let first =
+            Incident { when: When::Requests { from: 1, to: Some(1) }, ..Incident::always("all", Kind::Hang) };
         let mut schedule = Schedule::new(vec![first, second], Tick::ZERO, 0);
         assert_eq!(schedule.decide(Tick::ZERO, &ASKED), Some(Kind::Hang));
         assert_eq!(schedule.decide(Tick::ZERO, &ASKED), Some(Kind::Html));

@@ -92,7 +92,8 @@ impl Scenario {
 
 /// A number for a name, the same everywhere (FNV-1a).
 fn name_bits(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// What the ids of a provider look like and what its clients do. Ids depend on numbers only, so that the same population
@@ -118,7 +119,9 @@ impl Style {
                 habits: habits(&[Android, Ios, Windows, Macos], true),
             },
             "alibaba_mqtt" => Self {
-                scope: |_, rng| format!("post-cn-{}", letters(rng, "abcdefghijklmnopqrstuvwxyz0123456789", 11)),
+                scope: |_, rng| {
+                    format!("post-cn-{}", letters(rng, "abcdefghijklmnopqrstuvwxyz0123456789", 11))
+                },
                 id: device,
                 user: nobody,
                 habits: habits(&[Other], false),
@@ -137,7 +140,9 @@ impl Style {
             },
             "huawei_workspace" => Self {
                 scope: |_, rng| letters(rng, "0123456789abcdef", 32),
-                id: |number, index| format!("{}{:05}", ["CN-DEV-", "CN-OPS-", "CN-LAB-"][number % 3], index + 1),
+                id: |number, index| {
+                    format!("{}{:05}", ["CN-DEV-", "CN-OPS-", "CN-LAB-"][number % 3], index + 1)
+                },
                 // Five desktops are shared out among four people: one of them has two.
                 user: |index| format!("{}@local.com", person(index * 4 / 5)),
                 habits: Habits {

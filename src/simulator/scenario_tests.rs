@@ -33,7 +33,11 @@ fn about_sixty_percent_are_online_at_any_time() {
         for minutes in (-23 * 60..6 * 60).step_by(13) {
             for p in Truth::at(&world, ORIGIN + minutes * 60_000).populations {
                 let share = p.online as f64 / 300.0;
-                assert!((0.53..0.67).contains(&share), "{} {share} after {minutes} min, seed {seed}", p.provider);
+                assert!(
+                    (0.53..0.67).contains(&share),
+                    "{} {share} after {minutes} min, seed {seed}",
+                    p.provider
+                );
             }
         }
     }
@@ -101,12 +105,18 @@ fn there_is_everything_that_a_provider_can_show() {
         .subjects
         .iter()
         .flat_map(|s| s.sessions.windows(2))
-        .filter(|pair| pair[0].failure.is_none() && (0..10_000).contains(&(pair[1].start_ms - pair[0].end_ms)))
+        .filter(|pair| {
+            pair[0].failure.is_none() && (0..10_000).contains(&(pair[1].start_ms - pair[0].end_ms))
+        })
         .count();
     assert!(reconnects > 5, "{reconnects}");
     assert!(of("openim").subjects.iter().any(|s| !s.id.is_ascii()));
     let changes = |behaviour_minutes: i64| {
-        of("openim").subjects.iter().filter(|s| s.is_online(ORIGIN) != s.is_online(ORIGIN + behaviour_minutes * 60_000)).count()
+        of("openim")
+            .subjects
+            .iter()
+            .filter(|s| s.is_online(ORIGIN) != s.is_online(ORIGIN + behaviour_minutes * 60_000))
+            .count()
     };
     assert!(changes(2) > 20, "{} changed within two minutes", changes(2));
 }
