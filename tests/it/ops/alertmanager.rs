@@ -86,11 +86,15 @@ fn muted<'a>(server: &tools::Server, firing: &[&'a str]) -> BTreeSet<&'a str> {
 
 #[test]
 fn a_blind_source_mutes_its_own_devices_and_nobody_elses() {
-    let causes = ["PresenceSourceDown instance=a source=desks", "PresenceDataOld instance=a source=sensors"];
+    let causes = [
+        "PresenceSourceDown instance=a source=desks",
+        "PresenceSourceDown instance=a source=doors",
+        "PresenceDataOld instance=a source=sensors",
+    ];
     let follow = [
         "PresenceDeviceOffline instance=a source=desks target=1",
         "PresenceTargetsUnknown instance=a source=desks",
-        "PresenceDataOld instance=a source=desks",
+        "PresenceDataOld instance=a source=doors",
         "PresenceDeviceOffline instance=a source=sensors target=2",
         "PresenceTargetsUnknown instance=a source=sensors",
     ];

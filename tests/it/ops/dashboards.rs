@@ -141,6 +141,8 @@ fn lint_variables(dashboard: &Value, faults: &mut Faults) {
             label_values(variable).is_some(),
             format!("variable {name}: not label_values(metric, label)"),
         );
+        let same = variable["definition"] == variable["query"]["query"];
+        faults.unless(same, format!("variable {name}: shows another query than it asks"));
     }
 }
 
@@ -226,7 +228,7 @@ fn the_linter_finds_each_fault() {
         good["panels"].as_array().expect("panels").iter().position(|panel| panel["title"] == "API requests");
     let rate = format!("/panels/{}/targets/0/expr", rate.expect("the dashboard has a panel of rates"));
     let selected = "presence_exporter_api_requests_total{job=~\"$job\", instance=~\"$instance\"}";
-    let cases: [(&str, Value, &str); 21] = [
+    let cases: [(&str, Value, &str); 22] = [
         ("/uid", "x".repeat(41).into(), "uid"),
         ("/schemaVersion", 39.into(), "schemaVersion"),
         ("/editable", true.into(), "editable"),
@@ -236,6 +238,7 @@ fn the_linter_finds_each_fault() {
         (&format!("{variable}/refresh"), 1.into(), "not refreshed"),
         (&format!("{variable}/datasource/uid"), "abc".into(), "variable job: datasource"),
         (&format!("{variable}/query/query"), "up".into(), "label_values"),
+        (&format!("{variable}/definition"), "up".into(), "shows another query"),
         (&format!("{panel}/id"), good["panels"][2]["id"].clone(), "share an id"),
         (&format!("{panel}/gridPos/w"), 25.into(), "not in the grid"),
         (&format!("{panel}/gridPos/x"), 1.into(), "overlaps"),

@@ -17,33 +17,41 @@ use super::{Expression, expressions, project, read, tools};
 /// Scrapes before the queries are asked: a rate needs two, and the page's counters have to have moved.
 const SCRAPES: &str = "5";
 
-/// Lets each Prometheus that there is scrape `exporter` (host:port), evaluates the alerts on what it got, and asks
+/// Lets each Prometheus that there is scrape `exporter` (host:port), evaluate the alerts on what it got, and asks it
 /// every query of the dashboards.
 ///
 /// # Panics
 /// If an alert can't be evaluated or a dashboard's query has no answer that is a number.
 pub fn every_query_answers(exporter: &str) {
-    for prometheus in tools::every("prometheus") {
-        let home = tempfile::tempdir().expect("a temporary folder");
-        let server = scraping(&prometheus, exporter, home.path());
-        let enough = format!("count_over_time(up{{job=\"presence-exporter\"}}[1m]) >= {SCRAPES}");
-        tools::wait_for("scrapes", || match numbers(&server, &enough) {
-            numbers if numbers.is_empty() => Err(format!("not yet {SCRAPES}")),
-            numbers => Ok(numbers),
-        });
-        let version = prometheus.display();
-        for Expression { place, promql } in expressions() {
-            let answer = numbers(&server, &expanded(&promql));
-            // An alert's answer is empty when all is well; it only has to be evaluated without an error.
-            let is_alert = place.contains("alerts.yml");
-            assert!(
-                is_alert || answer.iter().any(|number| number.is_finite()),
-                "{version}: {place}: {promql}: {answer:?}"
-            );
+    thread::scope(|scope| {
+        for prometheus in tools::every("prometheus") {
+            scope.spawn(move || every_query_answers_in(&prometheus, exporter));
         }
-        let failures = numbers(&server, "sum(prometheus_rule_evaluation_failures_total)");
-        assert_eq!(failures, [0.0], "{version}: evaluations of alerts that failed");
+    });
+}
+
+fn every_query_answers_in(prometheus: &Path, exporter: &str) {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let server = scraping(prometheus, exporter, home.path());
+    let enough = format!("count_over_time(up{{job=\"presence-exporter\"}}[1m]) >= {SCRAPES}");
+    tools::wait_for("scrapes", || match numbers(&server, &enough) {
+        numbers if numbers.is_empty() => Err(format!("not yet {SCRAPES}")),
+        numbers => Ok(numbers),
+    });
+    let version = prometheus.display();
+    for Expression { place, promql } in expressions() {
+        let answer = numbers(&server, &expanded(&promql));
+        // An alert's answer is empty when all is well; it only has to be evaluated without an error.
+        let has_number = answer.iter().any(|number| number.is_finite());
+        assert!(has_number || place.contains("alerts.yml"), "{version}: {place}: {promql}: {answer:?}");
     }
+    let evaluated =
+        "sum(prometheus_rule_evaluation_failures_total) and min(prometheus_rule_group_iterations_total) > 0";
+    let failures = tools::wait_for("the alerts to be evaluated", || match numbers(&server, evaluated) {
+        numbers if numbers.is_empty() => Err("not yet".to_owned()),
+        numbers => Ok(numbers),
+    });
+    assert_eq!(failures, [0.0], "{version}: evaluations of alerts that failed");
 }
 
 /// A Prometheus with our config, its addresses and intervals apart.
@@ -54,7 +62,7 @@ fn scraping(prometheus: &Path, exporter: &str, home: &Path) -> tools::Server {
         ("localhost:10076", exporter),
         ("localhost:9090", &address),
         ("localhost:9093", "127.0.0.1:9"),
-        ("_interval: 15s", "_interval: 1s"),
+        ("_interval: 15s", "_interval: 500ms"),
     ] {
         assert!(config.contains(ours), "prometheus.yml has no {ours}");
         config = config.replace(ours, theirs);
