@@ -1,5 +1,8 @@
 //! Everything that is tested from outside, in one binary: each further one costs a link.
 
+mod docs;
+mod env;
+mod ops;
 mod scheduler;
 mod tidy;
 mod virtual_time;
