@@ -14,6 +14,7 @@ use crate::config::{AccountSettings, Key, Reader};
 use crate::domain::{Evidence, Fault, Kind, Roster, RowId, Seen, Target};
 use crate::ports::BoxFuture;
 
+pub mod alibaba;
 pub mod configure;
 pub mod hash;
 pub mod http;
