@@ -13,6 +13,7 @@
 //! | `forbidden` | an action that the key may not call, or `*` |
 //! | `requests_per_second` | calls in one second of the clock beyond which it answers with flow control |
 //! | `clock_tolerance_s` | seconds that a date may be off; 900 if absent |
+//! | `clock_ahead_s` | seconds by which the gateway's clock is ahead of everybody else's, or behind if negative |
 
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
@@ -199,6 +200,7 @@ impl Gateway {
     }
 
     fn check(&mut self, now_ms: i64, request: &SimRequest<'_>) -> Result<Admitted, Refusal> {
+        let now_ms = now_ms + self.seconds("clock_ahead_s").unwrap_or(0) * 1000;
         let action = self.check_address(request)?;
         let authorization = check_authorization(request)?;
         self.nonces.forget_expired(now_ms);
@@ -354,8 +356,11 @@ impl Gateway {
     }
 
     fn tolerance_ms(&self) -> i64 {
-        let seconds = self.options.switch("clock_tolerance_s").and_then(|s| s.parse::<i32>().ok());
-        seconds.map_or(CLOCK_TOLERANCE_S, |s| i64::from(s.max(0))) * 1000
+        self.seconds("clock_tolerance_s").map_or(CLOCK_TOLERANCE_S, |s| s.max(0)) * 1000
+    }
+
+    fn seconds(&self, switch: &str) -> Option<i64> {
+        self.options.switch(switch).and_then(|s| s.parse::<i32>().ok()).map(i64::from)
     }
 
     /// An id in the form of an upper-case UUID, new for each reply.
