@@ -15,6 +15,7 @@ use crate::domain::{Evidence, Fault, Kind, Roster, RowId, Seen, Target};
 use crate::ports::BoxFuture;
 
 pub mod alibaba;
+pub mod alibaba_mqtt;
 pub mod alibaba_smartag;
 pub mod configure;
 pub mod hash;
@@ -26,7 +27,7 @@ pub mod sim;
 pub use http::{Failure, Gate, Net, Permit, Receipt};
 
 /// Every provider. The order is that of the documentation.
-pub static REGISTRY: &[&dyn ProviderKind] = &[&alibaba_smartag::KIND];
+pub static REGISTRY: &[&dyn ProviderKind] = &[&alibaba_smartag::KIND, &alibaba_mqtt::KIND];
 
 /// The provider of this name.
 pub fn find(name: &str) -> Option<&'static dyn ProviderKind> {

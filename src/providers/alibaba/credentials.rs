@@ -5,13 +5,11 @@
 
 use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
 
-/// Requests a second from one source address at which the vendor blocks the address is 300, and 100 is the account's own
-/// limit for the batch call of MQTT ("Limits on API calls": 100 calls/s; "300 per source IP"). At the public endpoint a
-/// configuration may not ask for more than this.
+/// The most requests a second that an account may be given at the public endpoint. "Limits on API calls" of MQTT: 100
+/// calls a second of the batch call for an account, and at 300 from one source address that address is blocked.
 pub const MAX_REQUESTS_PER_SECOND: f64 = 100.0;
 
-/// The longest key id, secret or token that is taken. Tokens of the vendor are below 4 KiB; the header must fit into what
-/// HTTP servers accept.
+/// The longest key id, secret or token that is taken: what HTTP servers commonly accept for all headers together.
 const CREDENTIAL_BYTES: usize = 8192;
 
 /// What a temporary key's id begins with.

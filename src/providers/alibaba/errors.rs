@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::domain::Fault;
 use crate::providers::http::{Failure, Reply, status_failure, status_fault};
 
-/// The longest wait that is believed. Flow control works by the second and by the minute; an hour is a mistake.
+/// The longest wait that is believed: the values seen are below a few seconds, and an hour's silence needs a person.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// What codes mean; the first line that fits decides, and a `*` at the end stands for any rest. Sources: the gateway's

@@ -34,6 +34,8 @@ use crate::config::{AccountSettings, Reader};
 
 pub mod credentials;
 pub mod errors;
+#[cfg(test)]
+pub mod fixtures;
 pub mod gateway;
 mod gateway_query;
 pub mod rpc;

@@ -131,31 +131,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Secret;
-    use crate::domain::Platform;
     use crate::providers::ProviderKind;
-    use crate::providers::alibaba::{Account, Address, Credentials};
+    use crate::providers::alibaba::fixtures::{self, NOW_MS, ODD_ID, SECRET, TOKEN, reply, subject};
     use crate::providers::alibaba_smartag::{KIND, NAME, VERSION};
     use crate::providers::loopback::{Loopback, roster};
-    use crate::providers::sim::{Population, SimOptions, SimReply, SimSession, Subject, World};
-
-    const NOW_MS: i64 = 1_768_466_400_000;
-    const SECRET: &str = "canary-secret/01+Qw=";
-    const TOKEN: &str = "canaryCAIS+/==&x=1%2B~";
-
-    fn subject(id: &str, starts_s: &[i64]) -> Subject {
-        let session = |start_s: &i64| SimSession {
-            id: 1,
-            start_ms: NOW_MS + start_s * 1000,
-            setup_ms: 0,
-            end_ms: NOW_MS + 3_600_000,
-            platform: Platform::Other,
-            network_rtt_ms: 10,
-            e2e_rtt_ms: 20,
-            failure: None,
-        };
-        Subject { id: id.into(), user: String::new(), sessions: starts_s.iter().map(session).collect() }
-    }
+    use crate::providers::sim::{Population, SimOptions, SimReply, World};
 
     fn world() -> World {
         let mut subjects = vec![
@@ -163,7 +143,7 @@ mod tests {
             subject("offline", &[]),
             subject("twice", &[-30, -90]),
             subject("later", &[60]),
-            subject("张三 o'neil+a*b~c/d=e&f@h.com:😀%7E(!)", &[-10]),
+            subject(ODD_ID, &[-10]),
         ];
         subjects
             .extend((0..60).map(|n| subject(&format!("user-{n:04}"), if n % 2 == 0 { &[-5] } else { &[] })));
@@ -179,25 +159,17 @@ mod tests {
 
     impl Default for Setup {
         fn default() -> Self {
-            let options = SimOptions { key_id: "AK1".into(), secret: SECRET.into(), ..SimOptions::default() };
-            Self { options, secret: SECRET, instance: "sag-1", exact: false }
+            Self { options: fixtures::options(), secret: SECRET, instance: "sag-1", exact: false }
         }
     }
 
     impl Setup {
         fn switch(name: &str, value: &str) -> Self {
-            let setup = Self::default();
-            Self { options: setup.options.clone().with(name, value), ..setup }
+            Self { options: fixtures::options().with(name, value), ..Self::default() }
         }
 
         fn open(self) -> (Client, Arc<Loopback>) {
-            let token = self.options.token.clone().map(Secret::new);
-            let credentials =
-                Credentials::new(Secret::new(self.options.key_id.clone()), Secret::new(self.secret), token);
-            let credentials = credentials.unwrap_or_else(|wrong| panic!("{}: {}", wrong.0, wrong.1));
-            let account = Arc::new(Account { region: "cn-shanghai".into(), credentials });
-            let address = Address::configured("http://127.0.0.1:18080").unwrap();
-            let api = Api::new(account, address, VERSION);
+            let api = fixtures::api(&self.options, self.secret, VERSION);
             let client = Client::new(api, "cn-shanghai".into(), self.instance.into(), self.exact);
             (client, Loopback::new(KIND.simulate(self.options), world(), NOW_MS))
         }
@@ -229,14 +201,10 @@ mod tests {
         answer.details.iter().map(|row| row.index).collect()
     }
 
-    fn json(status: u16, body: &str) -> SimReply {
-        SimReply { action: "", status, headers: vec![], body: body.as_bytes().to_vec() }
-    }
-
     /// What a batch of one becomes when every reply is this one.
-    fn judged(reply: SimReply) -> Result<Answer, Failure> {
+    fn judged(sent: SimReply) -> Result<Answer, Failure> {
         let (client, loopback) = Setup::default().open();
-        loopback.meddle(move |_, _| Ok(reply.clone()));
+        loopback.meddle(move |_, _| Ok(sent.clone()));
         batch(&client, &loopback, &["online", "offline"])
     }
 
@@ -317,10 +285,9 @@ mod tests {
 
     #[test]
     fn names_of_any_letters_pass_through_signer_and_gateway() {
-        let id = "张三 o'neil+a*b~c/d=e&f@h.com:😀%7E(!)";
         let (client, loopback) = Setup::default().open();
-        assert_eq!(counts(&batch(&client, &loopback, &[id]).expect("an answer")), [(0, true, Some(1))]);
-        assert_eq!(detail(&client, &loopback, id).map(|s| s.connections), Ok(Some(1)));
+        assert_eq!(counts(&batch(&client, &loopback, &[ODD_ID]).expect("an answer")), [(0, true, Some(1))]);
+        assert_eq!(detail(&client, &loopback, ODD_ID).map(|s| s.connections), Ok(Some(1)));
     }
 
     #[test]
@@ -392,10 +359,10 @@ mod tests {
     #[test]
     fn flow_control_is_honoured_with_and_without_a_wait() {
         let error = r#"{"RequestId":"R","Code":"Throttling.User","Message":"m"}"#;
-        let mut reply = json(400, error);
-        assert_eq!(judged(reply.clone()).expect_err("flow control").wait, None);
-        reply.headers.push(("x-acs-retry-after", "1500".into()));
-        let failure = judged(reply).expect_err("flow control");
+        let mut refused = reply(400, error);
+        assert_eq!(judged(refused.clone()).expect_err("flow control").wait, None);
+        refused.headers.push(("x-acs-retry-after", "1500".into()));
+        let failure = judged(refused).expect_err("flow control");
         assert_eq!((failure.fault, failure.wait), (Fault::Throttled, Some(Duration::from_millis(1500))));
     }
 
@@ -414,13 +381,13 @@ mod tests {
             (200, "{}", Fault::BadAnswer),
             (200, "null", Fault::BadAnswer),
         ] {
-            let failure = judged(json(status, body)).expect_err(body);
+            let failure = judged(reply(status, body)).expect_err(body);
             assert_eq!(failure.fault, fault, "{status} {body}");
         }
         for body in
             [r#"{"RequestId":"R"}"#, r#"{"RequestId":"R","UserStatistics":{"Statistics":[]},"New":[1]}"#]
         {
-            let answer = judged(json(200, body)).expect(body);
+            let answer = judged(reply(200, body)).expect(body);
             assert!(answer.rows.is_empty(), "{body}");
             assert_eq!(wanted(&answer), [0, 1], "{body}");
         }
@@ -430,7 +397,7 @@ mod tests {
     fn a_damaged_row_does_not_sink_the_others() {
         let body = r#"{"RequestId":"R","UserStatistics":{"Statistics":[
             {"UserName":"online","OnlineCount":[]},{"UserName":"offline","OnlineCount":"0"}]}}"#;
-        let answer = judged(json(200, body)).expect("an answer");
+        let answer = judged(reply(200, body)).expect("an answer");
         assert_eq!(answer.rows.len(), 2);
         assert_eq!(answer.rows[0].1, Err(Fault::BadAnswer));
         assert!(answer.rows[1].1.as_ref().is_ok_and(|seen| !seen.online));
@@ -450,8 +417,8 @@ mod tests {
         ] {
             let (method, headers) = (http::Method::POST, http::HeaderMap::new());
             let request = SimRequest { method: &method, path: "/", query: "", headers: &headers, body: b"" };
-            let reply = KIND.simulate(SimOptions::default()).trouble(trouble, &request);
-            assert_eq!(judged(reply).expect_err("trouble").fault, fault, "{trouble:?}");
+            let worded = KIND.simulate(SimOptions::default()).trouble(trouble, &request);
+            assert_eq!(judged(worded).expect_err("trouble").fault, fault, "{trouble:?}");
         }
     }
 
