@@ -215,3 +215,42 @@ fn bad_parameters() -> Refusal {
         "An error occurred while validating the parameters. The parameters may be missing or invalid.";
     Refusal::new(400, "ParameterCheckFailed", words)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::alibaba::{fixtures, vectors};
+
+    #[test]
+    fn captured_questions_are_answered_from_the_world() {
+        let mut answered = 0;
+        for vector in vectors::v3() {
+            if !MQTT.actions.contains(&vector.inputs.action.as_str()) {
+                continue;
+            }
+            let scope = vector.inputs.params["InstanceId"].as_str().expect("an instance");
+            let online = vector.flat_params().into_iter().map(|(_, id)| {
+                let mut subject = fixtures::subject(&id, &[-100_000_000]);
+                subject.sessions[0].end_ms = vector.date_ms() + 1;
+                subject
+            });
+            let world = World { populations: vec![Population::new(NAME, scope, online.collect())] };
+            let mut api = Sim::new(fixtures::options_of(&vector));
+            let (status, body) = fixtures::replay(&mut api, &world, &vector);
+            assert_eq!(status, 200, "{}: {body}", vector.id);
+            match body.get("OnlineStatusList") {
+                None => assert_eq!(body["OnlineStatus"], true, "{}", vector.id),
+                Some(rows) => {
+                    let rows = rows.as_array().expect("a flat list");
+                    assert!(rows.len() == 10 && rows.iter().all(|row| row["OnlineStatus"] == true));
+                }
+            }
+            answered += 1;
+            let empty = World::default();
+            let (status, body) =
+                fixtures::replay(&mut Sim::new(fixtures::options_of(&vector)), &empty, &vector);
+            assert_eq!((status, body["Code"].as_str()), (400, Some("InstancePermissionCheckFailed")));
+        }
+        assert_eq!(answered, 3, "captured questions of the two calls");
+    }
+}

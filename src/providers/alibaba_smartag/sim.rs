@@ -157,3 +157,45 @@ fn subject<'w>(population: &'w Population, name: &str) -> Result<Option<&'w Subj
     }
     Ok(known)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::alibaba::{fixtures, vectors};
+
+    #[test]
+    fn captured_questions_are_answered_from_the_world() {
+        let online = [-100_000_000]; // long before the captured dates' sessions end
+        let names = ["doctest", "张三 o'neil+a*b~c/d=e&f@h.com:😀", "li.lei@example.com"];
+        let mut answered = 0;
+        for vector in vectors::v3() {
+            if !SMARTAG.actions.contains(&vector.inputs.action.as_str()) {
+                continue;
+            }
+            let scope = vector.inputs.params["SmartAGId"].as_str().expect("an instance");
+            let mut subjects: Vec<Subject> = names.map(|name| fixtures::subject(name, &online)).to_vec();
+            for subject in &mut subjects {
+                subject.sessions[0].end_ms = vector.date_ms() + 1;
+            }
+            subjects.extend(vector.flat_params().iter().filter_map(|(name, value)| {
+                (name.starts_with("UserNames.") && !names.contains(&value.as_str()))
+                    .then(|| fixtures::subject(value, &[]))
+            }));
+            let world = World { populations: vec![Population::new(NAME, scope, subjects)] };
+            let mut api = Sim::new(fixtures::options_of(&vector));
+            let (status, body) = fixtures::replay(&mut api, &world, &vector);
+            assert_eq!(status, 200, "{}: {body}", vector.id);
+            let first = match body.get("Users") {
+                Some(users) => &users["User"][0]["OnlineTime"],
+                None => &body["UserStatistics"]["Statistics"][0]["OnlineCount"],
+            };
+            assert!(first.is_string() && first != "0", "{}: {body}", vector.id);
+            answered += 1;
+            let empty = World::default();
+            let (status, body) =
+                fixtures::replay(&mut Sim::new(fixtures::options_of(&vector)), &empty, &vector);
+            assert_eq!((status, body["Code"].as_str()), (400, Some("SAG.InstanceNoFound")));
+        }
+        assert_eq!(answered, 4, "captured questions of the two calls");
+    }
+}
