@@ -14,6 +14,9 @@ use crate::config::{AccountSettings, Key, Reader};
 use crate::domain::{Evidence, Fault, Kind, Roster, RowId, Seen, Target};
 use crate::ports::BoxFuture;
 
+pub mod alibaba;
+pub mod alibaba_mqtt;
+pub mod alibaba_smartag;
 pub mod configure;
 pub mod hash;
 pub mod http;
@@ -24,7 +27,7 @@ pub mod sim;
 pub use http::{Failure, Gate, Net, Permit, Receipt};
 
 /// Every provider. The order is that of the documentation.
-pub static REGISTRY: &[&dyn ProviderKind] = &[];
+pub static REGISTRY: &[&dyn ProviderKind] = &[&alibaba_smartag::KIND, &alibaba_mqtt::KIND];
 
 /// The provider of this name.
 pub fn find(name: &str) -> Option<&'static dyn ProviderKind> {

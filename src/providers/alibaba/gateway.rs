@@ -1,0 +1,687 @@
+//! For the simulator: the gateway that stands before every product. It checks a request as received, byte by byte, in
+//! the order that the vendor's error lists suggest, and refuses in the vendor's words.
+//!
+//! It shares [`hash`] with the signer and nothing else: what it decodes, encodes, sorts and joins, it does by itself.
+//! It keeps nonces, bounded. It speaks V3 only, and answers in JSON only.
+//!
+//! Switches, for both products:
+//!
+//! | switch | meaning |
+//! | --- | --- |
+//! | `key_inactive` = `true` | the key is disabled |
+//! | `token_expires_ms` | Unix milliseconds from which the token is expired |
+//! | `forbidden` | an action that the key may not call, or `*` |
+//! | `requests_per_second` | calls in one second of the clock beyond which it answers with flow control |
+//! | `clock_tolerance_s` | seconds that a date may be off; 900 if absent |
+//! | `clock_ahead_s` | seconds by which the gateway's clock is ahead of everybody else's, or behind if negative |
+
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
+
+use http::Method;
+use serde_json::{Value, json};
+
+pub use super::gateway_query::Params;
+use super::gateway_query::canonical;
+use crate::providers::hash;
+use crate::providers::sim::{SimOptions, SimReply, SimRequest, Trouble};
+
+/// The algorithm that it knows, with the space after it.
+const ALGORITHM: &str = "ACS3-HMAC-SHA256";
+
+/// How far a date may be off: "15 min" (the text on V3).
+const CLOCK_TOLERANCE_S: i64 = 15 * 60;
+
+/// Nonces that are remembered at most: 145 calls a second for the 30 minutes in which a date can be repeated. Beyond it
+/// the oldest is forgotten, as a server under load would.
+const NONCES: usize = 1 << 18;
+
+/// The longest nonce that is looked at; the SDKs send 32 digits or a UUID.
+const NONCE_BYTES: usize = 128;
+
+/// What a gateway knows of the product behind it.
+pub struct Product {
+    /// The product's code in links, such as `Smartag`.
+    pub code: &'static str,
+    /// The first label of its host names; with `-vpc` too.
+    pub host: &'static str,
+    /// Its only version.
+    pub version: &'static str,
+    /// Its actions.
+    pub actions: &'static [&'static str],
+}
+
+/// A request that passed.
+pub struct Admitted {
+    /// What is asked.
+    pub action: &'static str,
+    /// With what.
+    pub params: Params,
+}
+
+/// Why a request is refused.
+pub struct Refusal {
+    status: u16,
+    code: Cow<'static, str>,
+    message: Cow<'static, str>,
+    retry_after_ms: Option<u64>,
+}
+
+impl Refusal {
+    /// A refusal in the vendor's words.
+    pub fn new(
+        status: u16,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code: code.into(), message: message.into(), retry_after_ms: None }
+    }
+
+    /// A parameter is missing: `Missing<Name>`.
+    pub fn missing(name: &str) -> Self {
+        Self::new(400, format!("Missing{name}"), format!("{name} is mandatory for this action."))
+    }
+
+    /// A parameter is not valid: `Invalid<Name>`.
+    pub fn invalid(name: &str) -> Self {
+        Self::new(400, format!("Invalid{name}"), format!("Specified parameter {name} is not valid."))
+    }
+}
+
+/// The gateway before one product.
+pub struct Gateway {
+    product: &'static Product,
+    options: SimOptions,
+    nonces: Nonces,
+    replies: u64,
+    second: (i64, u64),
+}
+
+/// The three parts of `Authorization`.
+struct Authorization<'a> {
+    key_id: &'a str,
+    signed_headers: &'a str,
+    signature: &'a str,
+}
+
+impl Gateway {
+    /// A gateway that knows the one key of these options.
+    pub fn new(product: &'static Product, options: SimOptions) -> Self {
+        Self { product, options, nonces: Nonces::default(), replies: 0, second: (0, 0) }
+    }
+
+    /// Whether a request is meant for this product: it names its version, or one of its actions.
+    pub fn claims(&self, request: &SimRequest<'_>) -> bool {
+        request.header("x-acs-version") == Some(self.product.version)
+            || request.header("x-acs-action").is_some_and(|name| self.product.actions.contains(&name))
+    }
+
+    /// Lets a request pass, or says why not, as a reply.
+    pub fn admit(&mut self, now_ms: i64, request: &SimRequest<'_>) -> Result<Admitted, SimReply> {
+        match self.check(now_ms, request) {
+            Ok(admitted) => Ok(admitted),
+            Err(refusal) => Err(self.refuse(request, &refusal)),
+        }
+    }
+
+    /// The reply that refuses.
+    pub fn refuse(&mut self, request: &SimRequest<'_>, refusal: &Refusal) -> SimReply {
+        let id = self.request_id();
+        let (code, product) = (&refusal.code, self.product.code);
+        let mut body = json!({
+            "RequestId": id,
+            "HostId": request.header("host").unwrap_or_default(),
+            "Code": code,
+            "Message": refusal.message,
+            "Recommend": format!("https://api.aliyun.com/troubleshoot?q={code}&product={product}&requestId={id}"),
+        });
+        if code.starts_with("Forbidden.RAM") {
+            body["AccessDeniedDetail"] = json!({
+                "AuthAction": format!("{}:{}", self.product.host, self.action_of(request)),
+                "PolicyType": "AccountLevelIdentityBasedPolicy",
+                "NoPermissionType": "ImplicitDeny",
+            });
+        }
+        let mut reply = reply(self.action_of(request), refusal.status, &id, &body);
+        if let Some(ms) = refusal.retry_after_ms {
+            reply.headers.push(("x-acs-retry-after", ms.to_string()));
+        }
+        reply
+    }
+
+    /// A good reply of these fields, with its `RequestId`.
+    pub fn accept(&mut self, action: &'static str, mut fields: Value) -> SimReply {
+        let id = self.request_id();
+        fields["RequestId"] = Value::String(id.clone());
+        reply(action, 200, &id, &fields)
+    }
+
+    /// A good reply that lacks its `RequestId`.
+    pub fn accept_without_id(&mut self, action: &'static str, fields: &Value) -> SimReply {
+        let id = self.request_id();
+        reply(action, 200, &id, fields)
+    }
+
+    /// The refusal that words a trouble; `None` for those that a product words itself.
+    pub fn refusal(trouble: Trouble) -> Option<Refusal> {
+        Some(match trouble {
+            Trouble::Throttled { retry_after_s } => {
+                let mut refusal = throttled();
+                refusal.retry_after_ms = retry_after_s.map(|s| u64::from(s) * 1000);
+                refusal
+            }
+            Trouble::ServerError | Trouble::ErrorUnder200 => Refusal::new(
+                503,
+                "ServiceUnavailable",
+                "The request has failed due to a temporary failure of the server.",
+            ),
+            Trouble::Forbidden => forbidden(),
+            Trouble::Unauthorized => unknown_key(),
+            Trouble::WrongType | Trouble::MissingField => return None,
+        })
+    }
+
+    /// The action that a request names, if it is one of the product's.
+    pub fn action_of(&self, request: &SimRequest<'_>) -> &'static str {
+        let named = request.header("x-acs-action").unwrap_or_default();
+        self.product.actions.iter().copied().find(|action| *action == named).unwrap_or_default()
+    }
+
+    /// The account's keys that make the exporter sign as this gateway expects.
+    pub fn account_keys(&self) -> Vec<(&'static str, String)> {
+        let quoted = |text: &str| Value::from(text).to_string();
+        let mut keys = vec![
+            ("region", quoted("cn-shanghai")),
+            ("access_key_id", quoted(&self.options.key_id)),
+            ("access_key_secret", quoted(&self.options.secret)),
+        ];
+        keys.extend(self.options.token.as_deref().map(|token| ("security_token", quoted(token))));
+        keys
+    }
+
+    fn check(&mut self, now_ms: i64, request: &SimRequest<'_>) -> Result<Admitted, Refusal> {
+        let now_ms = now_ms + self.seconds("clock_ahead_s").unwrap_or(0) * 1000;
+        let action = self.check_address(request)?;
+        let authorization = check_authorization(request)?;
+        self.nonces.forget_expired(now_ms);
+        let nonce = self.check_date_and_nonce(now_ms, request, &authorization)?;
+        self.check_key(now_ms, request, &authorization)?;
+        self.check_signature(request, &authorization)?;
+        self.nonces.remember(nonce, now_ms + 2 * self.tolerance_ms());
+        if self.options.switch("forbidden").is_some_and(|named| named == "*" || named == action) {
+            return Err(forbidden());
+        }
+        self.check_flow(now_ms)?;
+        check_accept(request)?;
+        let params = Params::of(request).ok_or_else(|| Refusal::invalid("Parameter"))?;
+        Ok(Admitted { action, params })
+    }
+
+    /// Host, method, path, action, version.
+    fn check_address(&self, request: &SimRequest<'_>) -> Result<&'static str, Refusal> {
+        if !request.header("host").is_some_and(|host| self.serves(host)) {
+            let words = "Cannot find product according to your specified domain.";
+            return Err(Refusal::new(404, "InvalidProduct.NotFound", words));
+        }
+        if !matches!(*request.method, Method::GET | Method::POST) {
+            return Err(Refusal::new(400, "UnsupportedHTTPMethod", "This http method is not supported."));
+        }
+        let action = self.action_of(request);
+        if action.is_empty() || request.path != "/" {
+            let words = "Specified api is not found, please check your url and method.";
+            return Err(Refusal::new(404, "InvalidAction.NotFound", words));
+        }
+        if request.header("x-acs-version") != Some(self.product.version) {
+            return Err(Refusal::invalid("Version"));
+        }
+        Ok(action)
+    }
+
+    /// Of the vendor's own domain only this product's hosts; elsewhere any, since a simulator is reached by any name.
+    fn serves(&self, host: &str) -> bool {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let Some(rest) = name.strip_suffix(".aliyuncs.com") else { return !host.is_empty() };
+        let first = rest.split('.').next().unwrap_or_default();
+        first.strip_suffix("-vpc").unwrap_or(first) == self.product.host
+    }
+
+    fn check_date_and_nonce(
+        &self,
+        now_ms: i64,
+        request: &SimRequest<'_>,
+        authorization: &Authorization<'_>,
+    ) -> Result<u128, Refusal> {
+        let Some(date) = request.header("x-acs-date") else {
+            let words = "The input parameter \"Timestamp\" that is mandatory for processing this request is not supplied.";
+            return Err(Refusal::new(400, "MissingTimestamp", words));
+        };
+        let Some(date_ms) = date_ms(date) else {
+            let words = "Specified time stamp or date value is not well formatted.";
+            return Err(Refusal::new(400, "InvalidTimeStamp.Format", words));
+        };
+        if now_ms.abs_diff(date_ms) > self.tolerance_ms().unsigned_abs() {
+            let words = "Specified time stamp or date value is expired.";
+            return Err(Refusal::new(400, "InvalidTimeStamp.Expired", words));
+        }
+        let nonce = request.header("x-acs-signature-nonce").unwrap_or_default();
+        if nonce.is_empty() {
+            return Err(Refusal::missing("SignatureNonce"));
+        }
+        if nonce.len() > NONCE_BYTES {
+            return Err(Refusal::invalid("SignatureNonce"));
+        }
+        let nonce = Nonces::key(authorization.key_id, nonce);
+        if self.nonces.has(nonce) {
+            let words = "Specified signature nonce was used already.";
+            return Err(Refusal::new(400, "SignatureNonceUsed", words));
+        }
+        Ok(nonce)
+    }
+
+    fn check_key(
+        &self,
+        now_ms: i64,
+        request: &SimRequest<'_>,
+        authorization: &Authorization<'_>,
+    ) -> Result<(), Refusal> {
+        let key_id = authorization.key_id;
+        if key_id != self.options.key_id {
+            return Err(unknown_key());
+        }
+        if self.options.switch("key_inactive") == Some("true") {
+            return Err(Refusal::new(
+                400,
+                "InvalidAccessKeyId.Inactive",
+                "Specified access key is disabled.",
+            ));
+        }
+        let token_error = |code: &'static str, words: &'static str| Err(Refusal::new(400, code, words));
+        let mismatch = || {
+            token_error(
+                "InvalidSecurityToken.MismatchWithAccessKey",
+                "Specified SecurityToken mismatch with the AccessKey.",
+            )
+        };
+        match (request.header("x-acs-security-token"), self.options.token.as_deref()) {
+            (None, None) if !key_id.starts_with("STS.") => Ok(()),
+            (None, _) => token_error("MissingSecurityToken", "SecurityToken is mandatory for this action."),
+            (Some(sent), _) if sent.is_empty() || !sent.bytes().all(|b| b.is_ascii_graphic()) => {
+                token_error("InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
+            }
+            (Some(_), None) => mismatch(),
+            (Some(sent), Some(known)) if !hash::same(sent.as_bytes(), known.as_bytes()) => mismatch(),
+            (Some(_), Some(_)) => {
+                let expires = self.options.switch("token_expires_ms").and_then(|ms| ms.parse::<i64>().ok());
+                if expires.is_some_and(|at| now_ms >= at) {
+                    let words = "Specified SecurityToken is expired.";
+                    return token_error("InvalidSecurityToken.Expired", words);
+                }
+                if request.header("x-acs-accesskey-id").is_some_and(|id| id != key_id) {
+                    return mismatch();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Recomputes everything over what was received.
+    fn check_signature(
+        &self,
+        request: &SimRequest<'_>,
+        authorization: &Authorization<'_>,
+    ) -> Result<(), Refusal> {
+        let payload = hash::sha256_hex(request.body);
+        let canonical = canonical(request, authorization.signed_headers, &payload);
+        let to_sign = format!("{ALGORITHM}\n{}", hash::sha256_hex(&canonical));
+        let expected = hash::hmac_sha256_hex(self.options.secret.as_bytes(), to_sign.as_bytes());
+        let stated = request.header("x-acs-content-sha256").unwrap_or_default();
+        let same_payload = hash::same(stated.as_bytes(), payload.as_bytes());
+        if same_payload && hash::same(authorization.signature.as_bytes(), expected.as_bytes()) {
+            return Ok(());
+        }
+        let canonical = String::from_utf8_lossy(&canonical);
+        let words = format!(
+            "Specified signature does not match our calculation. server StringToSign is [{to_sign}] \
+             server CanonicalRequest is [{canonical}]"
+        );
+        Err(Refusal::new(400, "SignatureDoesNotMatch", words))
+    }
+
+    fn check_flow(&mut self, now_ms: i64) -> Result<(), Refusal> {
+        let second = now_ms.div_euclid(1000);
+        let calls = if self.second.0 == second { self.second.1 + 1 } else { 1 };
+        self.second = (second, calls);
+        let limit = self.options.switch("requests_per_second").and_then(|n| n.parse::<u64>().ok());
+        if limit.is_some_and(|limit| calls > limit) { Err(throttled()) } else { Ok(()) }
+    }
+
+    fn tolerance_ms(&self) -> i64 {
+        self.seconds("clock_tolerance_s").map_or(CLOCK_TOLERANCE_S, |s| s.max(0)) * 1000
+    }
+
+    fn seconds(&self, switch: &str) -> Option<i64> {
+        self.options.switch(switch).and_then(|s| s.parse::<i32>().ok()).map(i64::from)
+    }
+
+    /// An id in the form of an upper-case UUID, new for each reply.
+    fn request_id(&mut self) -> String {
+        self.replies += 1;
+        let digits = hash::sha256_hex(format!("{}:{}", self.product.code, self.replies).as_bytes());
+        let digits = digits.to_ascii_uppercase();
+        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..32]].join("-")
+    }
+}
+
+fn reply(action: &'static str, status: u16, id: &str, body: &Value) -> SimReply {
+    SimReply {
+        action,
+        status,
+        headers: vec![
+            ("content-type", "application/json;charset=utf-8".into()),
+            ("x-acs-request-id", id.to_owned()),
+        ],
+        body: body.to_string().into_bytes(),
+    }
+}
+
+fn unknown_key() -> Refusal {
+    Refusal::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+}
+
+fn forbidden() -> Refusal {
+    let words = "User not authorized to operate on the specified resource, or this API doesn't support RAM.";
+    Refusal::new(403, "Forbidden.RAM", words)
+}
+
+fn throttled() -> Refusal {
+    Refusal::new(400, "Throttling.User", "Request was denied due to user flow control.")
+}
+
+/// Reads `Authorization`, and whether the list of signed headers covers what it has to.
+fn check_authorization<'a>(request: &SimRequest<'a>) -> Result<Authorization<'a>, Refusal> {
+    let Some(text) = request.headers.get("authorization").and_then(|value| value.to_str().ok()) else {
+        if request.query.contains("Signature=") {
+            let words = "Specified signature method is not valid.";
+            return Err(Refusal::new(400, "InvalidSignatureMethod", words));
+        }
+        return Err(Refusal::missing("AccessKeyId"));
+    };
+    parse_authorization(text).filter(|parts| covers(request, parts.signed_headers)).ok_or_else(|| {
+        let words = "The request signature does not conform to Aliyun standards.";
+        Refusal::new(400, "IncompleteSignature", words)
+    })
+}
+
+fn parse_authorization(text: &str) -> Option<Authorization<'_>> {
+    let rest = text.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
+    let (key_id, rest) = rest.strip_prefix("Credential=")?.split_once(',')?;
+    let (signed_headers, signature) = rest.strip_prefix("SignedHeaders=")?.split_once(',')?;
+    let signature = signature.strip_prefix("Signature=")?;
+    let whole =
+        !key_id.is_empty() && signature.len() == 64 && signature.bytes().all(|b| b.is_ascii_hexdigit());
+    whole.then_some(Authorization { key_id, signed_headers, signature })
+}
+
+/// Sorted, each there, with `host` and every `x-acs-` header that was sent.
+fn covers(request: &SimRequest<'_>, list: &str) -> bool {
+    let names: Vec<&str> = list.split(';').collect();
+    let sorted = names.windows(2).all(|pair| pair[0] < pair[1]);
+    let there = names.iter().all(|name| request.headers.contains_key(*name));
+    let mut sent = request.headers.keys().map(http::HeaderName::as_str);
+    let complete = sent.all(|name| !name.starts_with("x-acs-") || names.contains(&name));
+    sorted && there && complete && names.contains(&"host")
+}
+
+fn check_accept(request: &SimRequest<'_>) -> Result<(), Refusal> {
+    let accept = request.header("accept").unwrap_or("*/*");
+    if accept.contains("json") || accept.contains("*/*") {
+        return Ok(());
+    }
+    Err(Refusal::new(400, "InvalidParameter.Accept", "Specified parameter format is not valid."))
+}
+
+/// `yyyy-MM-ddTHH:mm:ssZ`, in Unix milliseconds.
+fn date_ms(text: &str) -> Option<i64> {
+    let shape = |(at, byte): (usize, u8)| match at {
+        4 | 7 => byte == b'-',
+        10 => byte == b'T',
+        13 | 16 => byte == b':',
+        19 => byte == b'Z',
+        _ => byte.is_ascii_digit(),
+    };
+    let formed = text.len() == 20 && text.bytes().enumerate().all(shape);
+    formed.then(|| text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)).flatten()
+}
+
+/// The nonces of accepted requests, each until its date can't be repeated any more. Only accepted ones: nobody without
+/// the secret can use up another's.
+#[derive(Default)]
+struct Nonces {
+    known: HashSet<u128>,
+    until: VecDeque<(i64, u128)>,
+}
+
+impl Nonces {
+    /// What is kept of a key's nonce.
+    fn key(key_id: &str, nonce: &str) -> u128 {
+        let digest = hash::sha256_hex(format!("{key_id}\n{nonce}").as_bytes());
+        u128::from_str_radix(&digest[..32], 16).expect("a hash is written in hexadecimal digits")
+    }
+
+    fn has(&self, nonce: u128) -> bool {
+        self.known.contains(&nonce)
+    }
+
+    fn remember(&mut self, nonce: u128, until_ms: i64) {
+        while self.until.len() >= NONCES {
+            self.forget_oldest();
+        }
+        self.known.insert(nonce);
+        self.until.push_back((until_ms, nonce));
+    }
+
+    fn forget_expired(&mut self, now_ms: i64) {
+        while self.until.front().is_some_and(|(until_ms, _)| *until_ms < now_ms) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, nonce)) = self.until.pop_front() {
+            self.known.remove(&nonce);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::providers::alibaba::vectors::{self, Vector, Wire};
+
+    const SMARTAG: Product = Product {
+        code: "Smartag",
+        host: "smartag",
+        version: "2018-03-13",
+        actions: &[
+            "DescribeUserOnlineClients",
+            "DescribeUserOnlineClientStatistics",
+            "DescribeSagOnlineClientStatistics",
+            "DescribeSmartAccessGatewayClientUsers",
+            "DescribeSmartAccessGateways",
+        ],
+    };
+    const MQTT: Product = Product {
+        code: "OnsMqtt",
+        host: "onsmqtt",
+        version: "2020-04-20",
+        actions: &["QuerySessionByClientId", "BatchQuerySessionByClientIds", "ListInstances"],
+    };
+
+    fn gateway(vector: &Vector) -> Gateway {
+        let inputs = &vector.inputs;
+        let product = if inputs.version == SMARTAG.version { &SMARTAG } else { &MQTT };
+        let options = SimOptions {
+            key_id: inputs.access_key_id.clone(),
+            secret: inputs.access_key_secret.clone(),
+            token: inputs.security_token.clone(),
+            ..SimOptions::default()
+        };
+        Gateway::new(product, options)
+    }
+
+    /// The code that a captured request is refused with; `None` when it passes.
+    fn verdict(gateway: &mut Gateway, now_ms: i64, wire: &Wire) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &wire.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
+            headers.append(name, HeaderValue::from_str(value).expect("a header's value"));
+        }
+        let method = wire.method.parse().expect("a method");
+        let (path, query) = wire.target.split_once('?').unwrap_or((&wire.target, ""));
+        let body = wire.body.as_bytes();
+        let request = SimRequest { method: &method, path, query, headers: &headers, body };
+        let refused = gateway.admit(now_ms, &request).err()?;
+        let body: Value = serde_json::from_slice(&refused.body).expect("an error is JSON");
+        Some(body["Code"].as_str().expect("a code").to_owned())
+    }
+
+    fn header<'a>(wire: &'a mut Wire, name: &str) -> &'a mut String {
+        &mut wire.headers.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)).expect(name).1
+    }
+
+    fn refused_as(vector: &Vector, change: impl Fn(&mut Wire)) -> Option<String> {
+        let mut wire = vector.expected.request.clone();
+        change(&mut wire);
+        verdict(&mut gateway(vector), vector.date_ms(), &wire)
+    }
+
+    #[test]
+    fn every_captured_request_is_accepted() {
+        for vector in vectors::v3() {
+            assert_eq!(refused_as(&vector, |_| ()), None, "{}", vector.id);
+        }
+    }
+
+    #[test]
+    fn every_captured_request_is_refused_with_one_byte_changed() {
+        let wrong = Some("SignatureDoesNotMatch".to_owned());
+        for vector in vectors::v3() {
+            let id = &vector.id;
+            let last = |text: &mut String| {
+                let other = if text.ends_with('0') { '1' } else { '0' };
+                text.pop();
+                text.push(other);
+            };
+            assert_eq!(refused_as(&vector, |w| last(header(w, "authorization"))), wrong, "{id}: signature");
+            assert_eq!(
+                refused_as(&vector, |w| last(header(w, "x-acs-signature-nonce"))),
+                wrong,
+                "{id}: nonce"
+            );
+            assert_eq!(refused_as(&vector, |w| w.body.push('x')), wrong, "{id}: body");
+            assert_eq!(
+                refused_as(&vector, |w| *header(w, "x-acs-content-sha256") = hash::sha256_hex(b"x")),
+                wrong,
+                "{id}: hash"
+            );
+            assert_eq!(refused_as(&vector, |w| w.method = "GET".into()), wrong, "{id}: method");
+            let longer = |w: &mut Wire| w.target.push_str(if w.query.is_empty() { "?x=" } else { "x" });
+            assert_eq!(refused_as(&vector, longer), wrong, "{id}: query");
+            assert_eq!(
+                refused_as(&vector, |w| last(header(w, "x-acs-date"))),
+                Some("InvalidTimeStamp.Format".into())
+            );
+            if vector.inputs.security_token.is_some() {
+                let mismatch = Some("InvalidSecurityToken.MismatchWithAccessKey".into());
+                assert_eq!(
+                    refused_as(&vector, |w| last(header(w, "x-acs-security-token"))),
+                    mismatch,
+                    "{id}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_secret_is_refused_and_the_echo_holds_the_request() {
+        for vector in vectors::v3() {
+            let mut gateway = gateway(&vector);
+            gateway.options.secret.push('x');
+            let code = verdict(&mut gateway, vector.date_ms(), &vector.expected.request);
+            assert_eq!(code.as_deref(), Some("SignatureDoesNotMatch"), "{}", vector.id);
+        }
+    }
+
+    #[test]
+    fn the_clock_window_is_fifteen_minutes_to_both_sides() {
+        let vector = &vectors::v3()[0];
+        let wire = &vector.expected.request;
+        let expired = Some("InvalidTimeStamp.Expired".to_owned());
+        for (off_ms, code) in
+            [(900_000, None), (-900_000, None), (900_001, expired.clone()), (-900_001, expired)]
+        {
+            assert_eq!(verdict(&mut gateway(vector), vector.date_ms() + off_ms, wire), code, "{off_ms}");
+        }
+    }
+
+    #[test]
+    fn a_nonce_counts_once_and_only_an_accepted_one() {
+        let vector = &vectors::v3()[0];
+        let (wire, now_ms) = (&vector.expected.request, vector.date_ms());
+        let mut gateway = gateway(vector);
+        let mut forged = wire.clone();
+        header(&mut forged, "authorization")
+            .replace_range(130.., &"0".repeat(wire.headers[10].1.len() - 130));
+        assert!(verdict(&mut gateway, now_ms, &forged).is_some());
+        assert_eq!(verdict(&mut gateway, now_ms, wire), None);
+        assert_eq!(verdict(&mut gateway, now_ms, wire).as_deref(), Some("SignatureNonceUsed"));
+    }
+
+    #[test]
+    fn nonces_are_forgotten_by_time_and_by_number() {
+        let mut nonces = Nonces::default();
+        nonces.remember(1, 100);
+        nonces.forget_expired(100);
+        assert!(nonces.has(1));
+        nonces.forget_expired(101);
+        assert!(!nonces.has(1));
+        for nonce in 0..=NONCES as u128 {
+            nonces.remember(nonce, 1000);
+        }
+        assert!(!nonces.has(0) && nonces.has(1) && nonces.known.len() == NONCES);
+    }
+
+    #[test]
+    fn what_is_wrong_first_is_said_first() {
+        let vectors = vectors::v3();
+        let plain = &vectors[0];
+        let sts = vectors.iter().find(|v| v.inputs.security_token.is_some()).expect("a token");
+        let drop_header = |name: &'static str| {
+            move |w: &mut Wire| w.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name))
+        };
+        let set =
+            |name: &'static str, value: &'static str| move |w: &mut Wire| *header(w, name) = value.to_owned();
+        let check = |vector: &Vector, change: &dyn Fn(&mut Wire), code: &str| {
+            assert_eq!(refused_as(vector, change).as_deref(), Some(code));
+        };
+        check(plain, &set("host", "ecs.cn-shanghai.aliyuncs.com"), "InvalidProduct.NotFound");
+        check(plain, &|w| w.method = "PUT".into(), "UnsupportedHTTPMethod");
+        check(plain, &|w| w.target.insert_str(1, "x"), "InvalidAction.NotFound");
+        check(plain, &set("x-acs-action", "describeuseronlineclients"), "InvalidAction.NotFound");
+        check(plain, &set("x-acs-version", "2018-03-14"), "InvalidVersion");
+        check(plain, &drop_header("authorization"), "MissingAccessKeyId");
+        check(plain, &set("authorization", "Basic QQ=="), "IncompleteSignature");
+        check(plain, &|w| w.headers.push(("x-acs-extra".into(), "1".into())), "IncompleteSignature");
+        check(plain, &drop_header("accept"), "IncompleteSignature");
+        check(sts, &drop_header("x-acs-date"), "IncompleteSignature");
+        check(plain, &set("x-acs-date", "2026-01-15 08:30:00Z"), "InvalidTimeStamp.Format");
+        check(plain, &set("x-acs-date", "2026-01-15T08:10:00Z"), "InvalidTimeStamp.Expired");
+        let other_key = |w: &mut Wire| {
+            let text = header(w, "authorization");
+            *text = text.replace("Credential=AK", "Credential=XK");
+        };
+        check(plain, &other_key, "InvalidAccessKeyId.NotFound");
+    }
+}

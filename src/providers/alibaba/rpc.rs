@@ -1,0 +1,184 @@
+//! One call of an RPC product: builds and signs the request, sends it, judges the reply.
+//!
+//! It knows no product. It repeats nothing: date and nonce are those of the one attempt.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri};
+
+use super::credentials::Account;
+use super::errors;
+use super::sign::{Unsigned, sign};
+use crate::domain::Fault;
+use crate::providers::hash::sha256_hex;
+use crate::providers::http::{Failure, Net, Reply, Stamp};
+use crate::providers::{Action, http as wire};
+
+/// One product's API at one address, asked as one account.
+pub struct Api {
+    account: Arc<Account>,
+    /// The product's version, such as `2018-03-13`.
+    version: &'static str,
+    address: Address,
+}
+
+/// Where requests go: scheme and host, without path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    scheme: String,
+    /// Host and, if it is not the scheme's default, port: exactly what goes out as `Host`, since it is signed.
+    host: String,
+}
+
+impl Address {
+    /// The public address of a product in a region: `https://<product>.<region>.aliyuncs.com`.
+    pub fn public(product: &str, region: &str) -> Self {
+        Self { scheme: "https".into(), host: format!("{product}.{region}.aliyuncs.com") }
+    }
+
+    /// An address that was configured. The error says what is wrong with it.
+    pub fn configured(text: &str) -> Result<Self, &'static str> {
+        let uri: Uri = text.parse().map_err(|_| "is no address")?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err("needs http:// or https:// and a host");
+        };
+        let default_port = match scheme {
+            "http" => 80,
+            "https" => 443,
+            _ => return Err("needs http:// or https://"),
+        };
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err("may not have a path: the signature is made for /");
+        }
+        if authority.as_str().contains('@') {
+            return Err("may not hold a user or password");
+        }
+        // HTTP clients write host names in lower case and leave default ports out; the signature has to do the same.
+        let name = authority.host().to_ascii_lowercase();
+        let host = match authority.port_u16() {
+            Some(port) if port != default_port => format!("{name}:{port}"),
+            _ => name,
+        };
+        Ok(Self { scheme: scheme.into(), host })
+    }
+}
+
+impl Api {
+    /// An API of this version at this address.
+    pub fn new(account: Arc<Account>, address: Address, version: &'static str) -> Self {
+        Self { account, version, address }
+    }
+
+    /// Asks once. `read` is only called with a reply under a good status.
+    pub async fn call<T>(
+        &self,
+        net: &Net,
+        action: &'static Action,
+        params: &[(&str, &str)],
+        read: impl Fn(&Reply) -> Result<T, Failure> + Send + Sync,
+    ) -> Result<T, Failure> {
+        let build = |stamp: &Stamp| self.request(action, params, stamp);
+        let judge = |reply: &Reply| {
+            if let Some(id) = errors::request_id(reply) {
+                net.note_request_id(&id);
+            }
+            errors::judge(reply)?;
+            read(reply)
+        };
+        net.call(action, build, judge).await
+    }
+
+    /// `POST /?<parameters>` with an empty body, as the vendor's own SDKs do.
+    fn request(
+        &self,
+        action: &'static Action,
+        params: &[(&str, &str)],
+        stamp: &Stamp,
+    ) -> Result<crate::ports::Request, Failure> {
+        let credentials = &self.account.credentials;
+        let (date, nonce) = (date(stamp)?, stamp.nonce_hex());
+        let payload = sha256_hex(b"");
+        let mut headers = vec![
+            ("host", self.address.host.as_str()),
+            ("x-acs-action", action.name),
+            ("x-acs-content-sha256", &payload),
+            ("x-acs-date", &date),
+            ("x-acs-signature-nonce", &nonce),
+            ("x-acs-version", self.version),
+        ];
+        if let Some(token) = credentials.token() {
+            headers.push(("x-acs-accesskey-id", credentials.key_id()));
+            headers.push(("x-acs-security-token", token));
+        }
+        let unsigned = Unsigned { method: "POST", params, headers: &headers, body: b"" };
+        let signed = sign(credentials.key_id(), credentials.secret(), &unsigned);
+        let uri = format!("{}://{}/?{}", self.address.scheme, self.address.host, signed.canonical_query);
+        let mut request = Request::post(uri)
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::AUTHORIZATION, sensitive(&signed.authorization)?);
+        for (name, value) in headers.into_iter().filter(|(name, _)| *name != "host") {
+            request = request.header(name, sensitive(value)?);
+        }
+        request.body(Bytes::new()).map_err(|_| unbuildable())
+    }
+}
+
+/// A text as JSON; see [`wire::read_json`].
+pub fn json<'a, T: serde::Deserialize<'a>>(reply: &'a Reply) -> Result<T, Failure> {
+    wire::read_json(&reply.body)
+}
+
+/// UTC to the second, `yyyy-MM-ddTHH:mm:ssZ`.
+fn date(stamp: &Stamp) -> Result<String, Failure> {
+    let time = jiff::Timestamp::from_second(stamp.at.unix_seconds())
+        .map_err(|_| Failure::new(Fault::ClockSkew, "this machine's clock is outside the calendar"))?;
+    Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// Every header of ours is marked: key id, token and signature are among them, and none is worth a line in a log.
+fn sensitive(value: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| unbuildable())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn unbuildable() -> Failure {
+    Failure::new(
+        Fault::Rejected,
+        "the request cannot be written: a setting or an id is too long or ill-formed",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> Result<String, &'static str> {
+        Address::configured(text).map(|address| address.host)
+    }
+
+    #[test]
+    fn the_signed_host_is_the_one_that_goes_out() {
+        assert_eq!(host("http://127.0.0.1:18080").as_deref(), Ok("127.0.0.1:18080"));
+        assert_eq!(
+            host("https://smartag-vpc.cn-shanghai.aliyuncs.com").as_deref(),
+            Ok("smartag-vpc.cn-shanghai.aliyuncs.com")
+        );
+        assert_eq!(host("https://Host.Example:443").as_deref(), Ok("host.example"));
+        assert_eq!(host("http://host.example:80").as_deref(), Ok("host.example"));
+        assert_eq!(host("http://host.example:443").as_deref(), Ok("host.example:443"));
+        assert_eq!(host("http://[::1]:8080").as_deref(), Ok("[::1]:8080"));
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_signed_for_is_refused() {
+        for bad in ["https://h/path", "https://u:p@h", "ftp://h", "h", "", "https://h/?a=b"] {
+            assert!(Address::configured(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            Address::public("smartag", "cn-shanghai"),
+            Address::configured("https://smartag.cn-shanghai.aliyuncs.com").unwrap()
+        );
+    }
+}

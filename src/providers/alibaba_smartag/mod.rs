@@ -1,0 +1,139 @@
+//! Users of a Smart Access Gateway app instance (product `Smartag`, version `2018-03-13`).
+//!
+//! | call | answers for | limit |
+//! | --- | --- | --- |
+//! | `DescribeUserOnlineClientStatistics` | the number of clients of each name | 50 names a call |
+//! | `DescribeUserOnlineClients` | one name's clients, each with `OnlineTime` | one name |
+//!
+//! ## Evidence
+//!
+//! | state | by the statistics | by the name's clients (`exact`, and every detail) |
+//! | --- | --- | --- |
+//! | online | `OnlineCount` of 1 or more | at least one client |
+//! | offline | `OnlineCount` of 0 | a complete answer (with `RequestId`) without a client |
+//! | neither | the name is missing: not documented, so the detail is asked | anything else |
+//!
+//! Once a detail has shown a missing name to be offline, its staying away counts as offline. The start of a stay is the
+//! earliest plausible `OnlineTime` (Unix *seconds*, text or number). Details are asked when a count changed, at first,
+//! and every tenth round. There is no round-trip time.
+//!
+//! ## Limits
+//!
+//! No rate limit is published for Smartag; the account's own is far below the gateway's flow control. A call's query is
+//! kept below 6 KiB: 50 names outside ASCII could make 15 KiB, which no documented limit promises to pass.
+//!
+//! ## Traps
+//!
+//! `RegionId` is required here and not added by the signature; lists are wrapped, and the shape of an empty one is open
+//! (`wire.rs`); an internal error comes as 403, an unknown instance as `SAG.InstanceNoFound` (spelt so). The reply for a
+//! name that does not exist is not documented: it looks offline. `State` in the listing of accounts is enabled or
+//! disabled, not presence, and not asked.
+
+use super::alibaba::{self, Api};
+use super::sim::{SimApi, SimOptions};
+use super::{Action, Cloud, Configured, ProviderKind, Session};
+use crate::config::{AccountSettings, Key, Need, Reader, Shape};
+use crate::domain::{Evidence, Kind};
+
+mod client;
+mod map;
+mod sim;
+mod wire;
+
+/// The name in configurations and labels.
+pub const NAME: &str = "alibaba_smartag";
+
+/// The product's version, in every request.
+const VERSION: &str = "2018-03-13";
+
+/// The first label of the product's host names.
+const PRODUCT: &str = "smartag";
+
+/// Counts of a batch of names.
+pub static STATISTICS: Action = Action {
+    name: "DescribeUserOnlineClientStatistics",
+    ids_per_call: 50,
+    calls_per_second: None,
+    billed: false,
+    source: "DescribeUserOnlineClientStatistics, parameter UserNames.N: up to 50",
+};
+
+/// The clients of one name.
+pub static CLIENTS: Action = Action {
+    name: "DescribeUserOnlineClients",
+    ids_per_call: 1,
+    calls_per_second: None,
+    billed: false,
+    source: "DescribeUserOnlineClients, parameter UserName: one; no limit is published",
+};
+
+static ACTIONS: [&Action; 2] = [&STATISTICS, &CLIENTS];
+
+/// A source's keys beside the common ones.
+const KEYS: &[Key] = &[
+    Key {
+        name: "instance",
+        shape: Shape::Text,
+        need: Need::Required,
+        doc: "The app instance's id (SmartAGId), sag-…",
+    },
+    Key {
+        name: "region",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The instance's region, if it is not the account's.",
+    },
+    Key {
+        name: "exact",
+        shape: Shape::Flag,
+        need: Need::Default("false"),
+        doc: "Ask with DescribeUserOnlineClients alone, one call a user: for keys that may call nothing else.",
+    },
+];
+
+/// The entry in the registry.
+pub static KIND: Smartag = Smartag;
+
+/// Smart Access Gateway.
+pub struct Smartag;
+
+impl ProviderKind for Smartag {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cloud(&self) -> &'static Cloud {
+        &alibaba::CLOUD
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        KEYS
+    }
+
+    fn actions(&self) -> &'static [&'static Action] {
+        &ACTIONS
+    }
+
+    fn configure(
+        &self,
+        source: &Reader<'_>,
+        account: &AccountSettings,
+        session: &Session,
+    ) -> Option<Configured> {
+        let own_region = source.has("region").then(|| alibaba::credentials::read_region(source));
+        let instance = source.text("instance");
+        let own_region = match own_region {
+            Some(region) => Some(region?),
+            None => None,
+        };
+        let (account, address) = alibaba::connect(source, account, session, PRODUCT, own_region.as_deref())?;
+        let region = own_region.unwrap_or_else(|| account.region.clone());
+        let api = Api::new(account, address, VERSION);
+        let provider = client::Client::new(api, region, instance?, source.flag("exact"));
+        Some(Configured { kind: Kind::User, evidence: Evidence::Reported, provider: Box::new(provider) })
+    }
+
+    fn simulate(&self, options: SimOptions) -> Box<dyn SimApi> {
+        Box::new(sim::Sim::new(options))
+    }
+}
