@@ -13,12 +13,15 @@ use tokio::sync::watch;
 use crate::config::AccountSettings;
 use crate::domain::{Policy, SourceSpec};
 use crate::exposition::{Format, Page};
-use crate::http::{self, Control};
+use crate::http::{Control, Overview, Pieces, SourceLine, UnknownSource};
 use crate::ports::{Ports, Transport};
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::{AccountTask, Polling, Shared, SourceTask, plan};
-use crate::store::{Installed, Snapshot, Store};
+use crate::store::{Installed, Store};
 use crate::telemetry::Telemetry;
+
+/// This build's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// An exporter that is put together and not yet running.
 pub struct Exporter {
@@ -40,7 +43,7 @@ impl Exporter {
     pub fn assemble(configuration: Configuration, ports: Ports) -> Result<Self, String> {
         let store = Arc::new(Store::new());
         let telemetry = Arc::new(Telemetry::new(
-            env!("CARGO_PKG_VERSION"),
+            VERSION,
             option_env!("PRESENCE_EXPORTER_REVISION").unwrap_or("unknown"),
             option_env!("PRESENCE_EXPORTER_RUSTC").unwrap_or("unknown"),
         ));
@@ -90,10 +93,47 @@ impl Exporter {
     }
 }
 
-impl Desk {
-    /// Everything that is known, as of one instant.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.store.snapshot()
+impl Control for Desk {
+    fn page(&self, format: Format, only: &[String]) -> Result<Box<dyn Pieces>, UnknownSource> {
+        let snapshot = self.store.snapshot();
+        let known = |name: &String| snapshot.sources.iter().any(|source| *source.spec.name == **name);
+        if let Some(name) = only.iter().find(|name| !known(name)) {
+            return Err(UnknownSource { name: name.clone() });
+        }
+        let now = self.ports.clock.now();
+        let page = Page::new(snapshot, now, self.telemetry.gather(), format);
+        Ok(Box::new(only.iter().fold(page, |page, name| page.only_source(name))))
+    }
+
+    fn awaited(&self) -> Vec<Arc<str>> {
+        self.store.awaited()
+    }
+
+    fn overview(&self) -> Overview {
+        let now = self.ports.clock.now();
+        let snapshot = self.store.snapshot();
+        let sources = snapshot.sources.iter().map(|source| {
+            let counts = source.counts(now);
+            SourceLine {
+                name: source.spec.name.clone(),
+                provider: source.spec.provider,
+                kind: source.spec.kind.as_str(),
+                online: counts.online.into(),
+                offline: counts.offline.into(),
+                unknown: counts.unknown.into(),
+                up: Some(source.up),
+                last_success: source.last_success.map(|at| now.tick.since(at.tick)),
+            }
+        });
+        Overview { version: VERSION.to_owned(), sources: sources.collect() }
+    }
+
+    fn answered(&self, code: u16) {
+        self.telemetry.http_answered(code);
+    }
+
+    fn page_written(&self, bytes: u64) {
+        self.telemetry.scrape_body(bytes);
     }
 }
 

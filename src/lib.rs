@@ -30,6 +30,8 @@
 //! * Decisions are pure functions; time, chance, files and the network come in through [`ports`].
 //! * No secret has a `Debug` output or reaches a log, a page or an error.
 
+#![cfg_attr(not(test), deny(missing_docs))]
+
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use crate::http::{ListenAddress, MAX_REQUESTS, TelemetryPath};
 use crate::telemetry::{LogFormat, LogLevel};
 
 /// Who is online, since when, and how good is their connection? A Prometheus exporter that asks provider APIs on a
@@ -47,10 +49,10 @@ pub struct ConfigFlag {
 #[derive(Debug, Clone, Args)]
 pub struct LogFlags {
     /// The least severe messages to log
-    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value = "info")]
+    #[arg(long = "log.level", value_name = "LEVEL", value_parser = log_level(), default_value = "info")]
     pub level: LogLevel,
     /// How log lines look
-    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value = "logfmt")]
+    #[arg(long = "log.format", value_name = "FORMAT", value_parser = log_format(), default_value = "logfmt")]
     pub format: LogFormat,
 }
 
@@ -59,14 +61,13 @@ pub struct LogFlags {
 pub struct WebFlags {
     /// Address to listen on, HOST:PORT or :PORT; may be given several times [default: :10076]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
-    pub listen: Vec<String>,
+    pub listen: Vec<ListenAddress>,
     /// Path of the metrics page
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
-    pub telemetry_path: String,
-    /// Requests served at once at most
-    #[arg(long = "web.max-requests", value_name = "COUNT", default_value = "40",
-          value_parser = clap::value_parser!(u16).range(1..))]
-    pub max_requests: u16,
+    pub telemetry_path: TelemetryPath,
+    /// Pages of metrics served at once at most; 0: no limit
+    #[arg(long = "web.max-requests", value_name = "COUNT", default_value_t = MAX_REQUESTS)]
+    pub max_requests: usize,
 }
 
 /// The flags of `run`.
@@ -182,4 +183,16 @@ pub struct Simulate {
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,
+}
+
+fn log_level() -> impl TypedValueParser<Value = LogLevel> {
+    let level = |name: String| LogLevel::ALL.into_iter().find(|level| level.as_str() == name);
+    PossibleValuesParser::new(LogLevel::ALL.map(LogLevel::as_str))
+        .map(move |name| level(name).expect("the parser takes the names of these values only"))
+}
+
+fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    let format = |name: String| LogFormat::ALL.into_iter().find(|format| format.as_str() == name);
+    PossibleValuesParser::new(LogFormat::ALL.map(LogFormat::as_str))
+        .map(move |name| format(name).expect("the parser takes the names of these values only"))
 }

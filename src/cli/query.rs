@@ -27,7 +27,10 @@ const POLICY: Policy = Policy { max_age: Duration::from_secs(86_400) };
 
 /// Asks and prints.
 pub fn main(query: &Query) -> Exit {
-    telemetry::init_logging(query.log.level, query.log.format);
+    if let Err(why) = telemetry::init_logging(query.log.level, query.log.format) {
+        eprintln!("{why}");
+        return Exit::Failed;
+    }
     let ports = net::ports();
     let Some(mut configuration) = load(&query.config.file, &ports) else { return Exit::Usage };
     let Some(number) = configuration.sources.iter().position(|source| source.settings.name == query.source)

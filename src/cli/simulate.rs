@@ -18,7 +18,10 @@ const HORIZON: Duration = Duration::from_secs(24 * 3_600);
 
 /// Serves.
 pub fn main(simulate: &Simulate) -> Exit {
-    telemetry::init_logging(simulate.log.level, simulate.log.format);
+    if let Err(why) = telemetry::init_logging(simulate.log.level, simulate.log.format) {
+        eprintln!("{why}");
+        return Exit::Failed;
+    }
     let ports = net::ports();
     let simulator = match bind(&simulate.world, simulate.port, simulate.rate_limit, &ports.clock) {
         Ok(simulator) => Arc::new(simulator),
