@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// Books that the question about these rows, sent at `at`, failed. Their presence stays what it was until the last
-    /// answer is too old; then `fault` is the reason.
+    /// answer is too old; then `fault` is the reason. The iterator is read under the lock, so it must not ask the store.
     pub fn failed(&self, at: Moment, rows: &mut dyn Iterator<Item = RowId>, fault: Fault) {
         let mut rows = rows.peekable();
         while rows.peek().is_some() {
