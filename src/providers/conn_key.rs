@@ -6,6 +6,10 @@
 use super::hash::hmac_sha256;
 use crate::domain::ConnKey;
 
+/// Connections of one target that are told apart. More are counted, but nobody has as many clients, and each costs memory
+/// for as long as it stands.
+pub const CONNECTIONS_KEPT: usize = 256;
+
 /// Turns the connection ids of one source into keys. Has no Debug, since it is made of a secret.
 pub struct ConnHasher {
     key: [u8; 32],

@@ -6,14 +6,10 @@
 use std::collections::HashMap;
 
 use crate::domain::{Fault, Platform, RowId, Seen, Target};
-use crate::providers::conn_key::ConnHasher;
+use crate::providers::conn_key::{CONNECTIONS_KEPT, ConnHasher};
 use crate::providers::loose::{List, Loose};
 
 use super::wire::{Connection, Connections, Online};
-
-/// Connections of one user that are told apart. More are counted, but no person has as many clients, and each costs
-/// memory for as long as it stands.
-const CONNECTIONS_KEPT: usize = 256;
 
 /// What the answer says of each target.
 pub(super) fn rows(
