@@ -143,7 +143,7 @@ impl Provider for Client {
     fn accepts(&self, id: &str) -> Result<(), String> {
         match id.len() {
             0 => Err("a user id here is not empty".into()),
-            ..=ID_BYTES => Ok(()),
+            1..=ID_BYTES => Ok(()),
             _ => Err(format!("a user id here has at most {ID_BYTES} bytes")),
         }
     }

@@ -95,7 +95,9 @@ mod tests {
     #[test]
     fn a_row_without_a_good_answer_is_nobody_who_left() {
         let mut bad = rows(0, [false; 10]);
-        bad.iter_mut().for_each(|(_, said)| *said = Err(Fault::BadAnswer));
+        for (_, said) in &mut bad {
+            *said = Err(Fault::BadAnswer);
+        }
         let mut guard = after(10);
         assert!(!guard.doubts(&bad));
         guard.learn(&bad);

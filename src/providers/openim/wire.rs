@@ -54,14 +54,12 @@ impl<'a, T: Deserialize<'a> + Default> Envelope<'a, T> {
     pub(super) fn read(reply: &'a Reply) -> Result<(Self, i64), Failure> {
         let bad_status = !reply.status.is_success();
         match reply.json::<Self>() {
-            Ok(Self { code: Loose::Whole(0), .. }) if bad_status => Err(status_failure(reply)),
             Ok(envelope) => match envelope.code {
-                Loose::Whole(code) => Ok((envelope, code)),
+                Loose::Whole(code) if code != 0 || !bad_status => Ok((envelope, code)),
                 _ if bad_status => Err(status_failure(reply)),
                 _ => Err(Failure::new(Fault::BadAnswer, "an answer without errCode")),
             },
-            Err(_) if bad_status => Err(status_failure(reply)),
-            Err(failure) => Err(failure),
+            Err(failure) => Err(if bad_status { status_failure(reply) } else { failure }),
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Signed {
     /// The headers as signed, each with a line end.
     pub canonical_headers: String,
     /// The names of the signed headers.
-    pub signed_headers: String,
+    pub names: String,
     /// The whole request as signed.
     pub canonical_request: String,
     /// Day, region, service and the word `request`.
@@ -65,16 +65,10 @@ pub(super) struct Signed {
 pub(super) fn sign(input: &ToSign<'_>) -> Signed {
     let canonical_uri = canonical_uri(input.path);
     let canonical_query = canonical_query(input.query);
-    let (canonical_headers, signed_headers) = canonical_headers(input.headers);
-    let canonical_request = [
-        input.method,
-        &canonical_uri,
-        &canonical_query,
-        &canonical_headers,
-        &signed_headers,
-        input.payload_sha256,
-    ]
-    .join("\n");
+    let (canonical_headers, names) = canonical_headers(input.headers);
+    let canonical_request =
+        [input.method, &canonical_uri, &canonical_query, &canonical_headers, &names, input.payload_sha256]
+            .join("\n");
     let day = input.x_date.get(..8).unwrap_or(input.x_date);
     let credential_scope = format!("{day}/{}/{}/request", input.region, input.service);
     let string_to_sign = format!(
@@ -85,14 +79,14 @@ pub(super) fn sign(input: &ToSign<'_>) -> Signed {
     let signing_key = signing_key(input.secret, day, input.region, input.service);
     let signature = hmac_sha256_hex(&signing_key, string_to_sign.as_bytes());
     let authorization = format!(
-        "{ALGORITHM} Credential={}/{credential_scope}, SignedHeaders={signed_headers}, Signature={signature}",
+        "{ALGORITHM} Credential={}/{credential_scope}, SignedHeaders={names}, Signature={signature}",
         input.access_key_id
     );
     Signed {
         canonical_uri,
         canonical_query,
         canonical_headers,
-        signed_headers,
+        names,
         canonical_request,
         credential_scope,
         string_to_sign,
@@ -129,13 +123,11 @@ fn canonical_query(query: &[(&str, &str)]) -> String {
 fn canonical_headers(headers: &[(&str, &str)]) -> (String, String) {
     let mut sorted = headers.to_vec();
     sorted.sort_unstable_by_key(|(name, _)| *name);
-    let lines = sorted
-        .iter()
-        .map(|(name, value)| {
-            let value = if *name == "host" { host_without_default_port(value) } else { value.trim() };
-            format!("{name}:{value}\n")
-        })
-        .collect();
+    let mut lines = String::new();
+    for (name, value) in &sorted {
+        let value = if *name == "host" { host_without_default_port(value) } else { value.trim() };
+        lines.extend([name, ":", value, "\n"]);
+    }
     let names: Vec<&str> = sorted.iter().map(|(name, _)| *name).collect();
     (lines, names.join(";"))
 }
@@ -214,7 +206,7 @@ mod tests {
             for (stage, ours) in stages {
                 assert_eq!(ours, text(expected, stage), "{name}: {stage}");
             }
-            let names: Vec<&str> = signed.signed_headers.split(';').collect();
+            let names: Vec<&str> = signed.names.split(';').collect();
             assert_eq!(serde_json::json!(names), input["signed_headers"], "{name}: signed headers");
         }
     }

@@ -134,9 +134,9 @@ impl Sim {
                 ("host", Some((host, "80" | "443"))) => host,
                 _ => value,
             };
-            canonical += &format!("{name}:{value}\n");
+            canonical.extend([name, ":", value, "\n"]);
         }
-        canonical += &format!("\n{}\n{body_hash}", names.join(";"));
+        canonical.extend(["\n", &names.join(";"), "\n", &body_hash]);
         let text = format!(
             "HMAC-SHA256\n{x_date}\n{}/{}/{}/request\n{}",
             scope.day,
@@ -352,7 +352,8 @@ fn strict(bytes: &[u8]) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text += &format!("%{byte:02X}");
+            let digit = |value: u8| char::from(b"0123456789ABCDEF"[usize::from(value)]);
+            text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
     text
