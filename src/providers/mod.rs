@@ -18,16 +18,20 @@ pub mod alibaba;
 pub mod alibaba_mqtt;
 pub mod alibaba_smartag;
 pub mod configure;
+mod conn_key;
 pub mod hash;
 pub mod http;
 #[cfg(test)]
 pub mod loopback;
+mod loose;
+pub mod openim;
 pub mod sim;
+pub mod volcengine_rtc;
 
 pub use http::{Failure, Gate, Net, Permit, Receipt};
 
 /// Every provider. The order is that of the documentation.
-pub static REGISTRY: &[&dyn ProviderKind] = &[&alibaba_smartag::KIND, &alibaba_mqtt::KIND];
+pub static REGISTRY: &[&dyn ProviderKind] = &[&alibaba_smartag::KIND, &alibaba_mqtt::KIND, &volcengine_rtc::KIND, &openim::KIND];
 
 /// The provider of this name.
 pub fn find(name: &str) -> Option<&'static dyn ProviderKind> {

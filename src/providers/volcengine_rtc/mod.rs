@@ -1,0 +1,188 @@
+//! Volcengine: which users of an app hold a long connection, by `QueryOnlineStatus`.
+//!
+//! Host and signing service are called `rtc`, but the call belongs to the vendor's IM product: app and user ids are
+//! numbers, other than the texts of RTC rooms.
+//!
+//! | | evidence |
+//! | --- | --- |
+//! | online | the map's key, "the id of an online user", with at least one connection |
+//! | offline | an answer without `Error` in which the id is absent or has no connection |
+//! | connections | the entries of the user's list |
+//! | start | none is given: first seen, per `ConnId` |
+//! | RTT | none is given |
+//!
+//! Limits: 100 ids a call and 100 calls a second, the latter counted for an account with all its apps.
+//!
+//! Traps: an error may come under HTTP status 200; an unknown user is told as offline; ids go to 2^63-1, beyond the
+//! precision of a floating-point number; the region that is signed (`cn-north-1`) is not the one that is echoed.
+//!
+//! Deliberately absent: discovery of ids (no call lists an app's users), and STS by AssumeRole: a temporary key is given
+//! with its session token.
+
+use std::sync::Arc;
+
+use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
+use crate::domain::{Evidence, Fault, Kind, RowId, Seen};
+
+use super::sim::{SimApi, SimOptions};
+use super::{Action, Cloud, Configured, ProviderKind, Session};
+
+mod client;
+mod errors;
+mod map;
+mod sign;
+mod sim;
+mod wire;
+
+/// The provider.
+pub static KIND: VolcengineRtc = VolcengineRtc;
+
+/// The provider's type; [`KIND`] is its only value.
+pub struct VolcengineRtc;
+
+/// The name in configurations and labels.
+pub(crate) const NAME: &str = "volcengine_rtc";
+
+/// "The most that can be asked for at once is 100 members" (QueryOnlineStatus, UserIds).
+const IDS_PER_CALL: usize = 100;
+
+/// Where requests go unless the account names an endpoint.
+const ENDPOINT: &str = "https://rtc.volcengineapi.com";
+
+/// The service that is signed.
+const SERVICE: &str = "rtc";
+
+/// The query of every call.
+const QUERY: [(&str, &str); 2] = [("Action", "QueryOnlineStatus"), ("Version", "2020-12-01")];
+
+/// The one call.
+static ACTION: Action = Action {
+    name: "QueryOnlineStatus",
+    ids_per_call: 100,
+    calls_per_second: Some(100),
+    billed: false,
+    source: "QueryOnlineStatus: \"QPS at most 100\", UserIds \"at most 100 members\"; page 6348/412251: counted for \
+             an account, shared by its apps",
+};
+
+/// Every call.
+static ACTIONS: &[&Action] = &[&ACTION];
+
+/// The cloud: who signs, and where to.
+pub(crate) static CLOUD: Cloud = Cloud {
+    name: "volcengine",
+    keys: ACCOUNT_KEYS,
+    // A fifth of the documented 100 a second, which other programs of the account share.
+    requests_per_second: 20.0,
+    open,
+};
+
+const ACCOUNT_KEYS: &[Key] = &[
+    Key {
+        name: "access_key_id",
+        shape: Shape::Text,
+        need: Need::Required,
+        doc: "The access key's id (AKLT…, or AKTP… for a temporary one).",
+    },
+    Key {
+        name: "access_key_secret",
+        shape: Shape::Secret,
+        need: Need::Required,
+        doc: "The access key's secret, as shown by the console; it is not decoded.",
+    },
+    Key {
+        name: "session_token",
+        shape: Shape::Secret,
+        need: Need::Optional,
+        doc: "The session token of a temporary access key.",
+    },
+    Key {
+        name: "region",
+        shape: Shape::Text,
+        need: Need::Default("cn-north-1"),
+        doc: "The region that requests are signed for.",
+    },
+];
+
+const SOURCE_KEYS: &[Key] = &[Key {
+    name: "app_id",
+    shape: Shape::Count { min: 1, max: 2_147_483_647 },
+    need: Need::Required,
+    doc: "The AppId of the IM app, a number; not the hexadecimal AppId of an RTC app.",
+}];
+
+/// What is said of the targets of a question.
+type Rows = Vec<(RowId, Result<Seen, Fault>)>;
+
+/// An account's key. It has no Debug.
+struct Credentials {
+    access_key_id: String,
+    secret: Secret,
+    session_token: Option<Secret>,
+    region: String,
+}
+
+fn open(account: &Reader<'_>, _: &AccountSettings) -> Option<Session> {
+    let session_token = account.secret("session_token");
+    if session_token.is_none() && account.has("session_token") {
+        return None;
+    }
+    let credentials = Credentials {
+        access_key_id: account.text("access_key_id")?,
+        secret: account.secret("access_key_secret")?,
+        session_token,
+        region: account.text("region")?,
+    };
+    Some(Arc::new(credentials))
+}
+
+impl ProviderKind for VolcengineRtc {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cloud(&self) -> &'static Cloud {
+        &CLOUD
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        SOURCE_KEYS
+    }
+
+    fn actions(&self) -> &'static [&'static Action] {
+        ACTIONS
+    }
+
+    fn configure(
+        &self,
+        source: &Reader<'_>,
+        account: &AccountSettings,
+        session: &Session,
+    ) -> Option<Configured> {
+        let credentials = session.clone().downcast::<Credentials>().ok()?;
+        let app_id = u32::try_from(source.count("app_id")?).ok()?;
+        let endpoint = account.endpoint.as_deref().unwrap_or(ENDPOINT);
+        let Some(client) = client::Client::new(endpoint, app_id, credentials) else {
+            source.complain("account", "the endpoint of its account is no address that can be asked", None);
+            return None;
+        };
+        Some(Configured { kind: Kind::User, evidence: Evidence::FirstSeen, provider: Box::new(client) })
+    }
+
+    fn simulate(&self, options: SimOptions) -> Box<dyn SimApi> {
+        Box::new(sim::Sim::new(options))
+    }
+}
+
+/// The requests that the vendor's own clients sent, with every stage of their signatures.
+#[cfg(test)]
+fn vectors() -> Vec<serde_json::Value> {
+    let file = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/volcengine.json"));
+    let file: serde_json::Value = serde_json::from_str(file).expect("the vectors are JSON");
+    let vectors = file["vectors"].as_array().expect("a list").clone();
+    assert_eq!(vectors.len(), 6);
+    vectors
+}
+
+#[cfg(test)]
+mod tests;

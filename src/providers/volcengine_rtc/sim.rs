@@ -1,0 +1,401 @@
+//! Volcengine's side of the wire: checks the signature of whatever headers the client says it signed, then answers
+//! `QueryOnlineStatus` from the world.
+//!
+//! The order of checks and the 900 s of clock difference follow the vendor's error pages. Switches:
+//! `product_error_status` (`400`, or `200` as the product also does it), `calls_per_second` (100; `0` for no limit) and
+//! `denied` (`true`: the key may not ask this).
+//!
+//! Deliberately absent: the presigned form of requests, and every other action.
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{IDS_PER_CALL, NAME, SERVICE};
+use crate::domain::Platform;
+use crate::providers::hash::{hmac_sha256, same, sha256_hex};
+use crate::providers::sim::{
+    Population, SimApi, SimOptions, SimReply, SimRequest, SimSession, Trouble, World,
+};
+
+const ACTION: &str = "QueryOnlineStatus";
+const VERSION: &str = "2020-12-01";
+
+/// How far `X-Date` may be off, either way: "X-Expires, default 900" (page 6469/1126803).
+const WINDOW_S: i64 = 900;
+
+/// The simulated API.
+pub(super) struct Sim {
+    options: SimOptions,
+    product_error_status: u16,
+    calls_per_second: usize,
+    /// When the last calls came, in milliseconds; never more than `calls_per_second`.
+    calls: VecDeque<i64>,
+    serial: u64,
+}
+
+/// Why a request is not answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    code: &'static str,
+    number: Option<u32>,
+    status: u16,
+}
+
+const fn gateway(code: &'static str, number: u32, status: u16) -> Refusal {
+    Refusal { code, number: Some(number), status }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(rename = "AppId")]
+    app_id: Option<i32>,
+    #[serde(rename = "UserIds")]
+    user_ids: Option<Vec<i64>>,
+}
+
+impl Sim {
+    /// An API that knows this key.
+    pub(super) fn new(options: SimOptions) -> Self {
+        let number = |name: &str| options.switch(name).and_then(|text| text.parse().ok());
+        Self {
+            product_error_status: number("product_error_status").unwrap_or(400),
+            calls_per_second: number("calls_per_second").map_or(100, usize::from),
+            calls: VecDeque::new(),
+            serial: 0,
+            options,
+        }
+    }
+
+    /// Everything up to the signature: who asks, when, and whether the bytes are theirs.
+    pub(super) fn authenticate(&self, now_ms: i64, request: &SimRequest<'_>) -> Result<(), Refusal> {
+        let authorization =
+            request.header("authorization").ok_or(gateway("MissingAuthenticationToken", 100_003, 401))?;
+        let parts = Authorization::parse(authorization).ok_or(Refusal {
+            code: "InvalidAuthorization",
+            number: None,
+            status: 400,
+        })?;
+        let scope = Scope::parse(parts.credential).ok_or(Refusal {
+            code: "InvalidCredential",
+            number: None,
+            status: 400,
+        })?;
+        if parts.signature.is_empty() {
+            return Err(gateway("MissingSignature", 100_005, 401));
+        }
+        let x_date = request.header("x-date").ok_or(gateway("MissingRequestInfo", 100_004, 400))?;
+        let at_s = basic_seconds(x_date).filter(|_| x_date.starts_with(scope.day));
+        if at_s.is_none_or(|at_s| (now_ms.div_euclid(1000) - at_s).abs() > WINDOW_S) {
+            return Err(gateway("InvalidTimestamp", 100_006, 400));
+        }
+        if scope.service != SERVICE {
+            return Err(gateway("ServiceNotFound", 100_007, 404));
+        }
+        if scope.key_id != self.options.key_id {
+            return Err(gateway("InvalidAccessKey", 100_009, 401));
+        }
+        let names: Vec<&str> = parts.signed_headers.split(';').collect();
+        if let Some(token) = &self.options.token {
+            let sent = request.header("x-security-token");
+            if !names.contains(&"x-security-token")
+                || !sent.is_some_and(|sent| same(sent.as_bytes(), token.as_bytes()))
+            {
+                return Err(Refusal { code: "InvalidSecretToken", number: None, status: 401 });
+            }
+        }
+        if self
+            .signature(request, &scope, x_date, &names)
+            .is_none_or(|signature| !same(hex::encode(signature).as_bytes(), parts.signature.as_bytes()))
+        {
+            return Err(gateway("SignatureDoesNotMatch", 100_010, 401));
+        }
+        Ok(())
+    }
+
+    fn signature(
+        &self,
+        request: &SimRequest<'_>,
+        scope: &Scope<'_>,
+        x_date: &str,
+        names: &[&str],
+    ) -> Option<[u8; 32]> {
+        let body_hash = sha256_hex(request.body);
+        if request.header("x-content-sha256").is_some_and(|sent| sent != body_hash) {
+            return None;
+        }
+        let mut canonical = format!("{}\n{}\n", request.method, recoded_path(request.path));
+        canonical += &recoded_query(request.query);
+        canonical.push('\n');
+        for name in names {
+            let value = request.header(name)?.trim();
+            let value = match (*name, value.rsplit_once(':')) {
+                ("host", Some((host, "80" | "443"))) => host,
+                _ => value,
+            };
+            canonical.extend([name, ":", value, "\n"]);
+        }
+        canonical.extend(["\n", &names.join(";"), "\n", &body_hash]);
+        let text = format!(
+            "HMAC-SHA256\n{x_date}\n{}/{}/{}/request\n{}",
+            scope.day,
+            scope.region,
+            scope.service,
+            sha256_hex(canonical.as_bytes())
+        );
+        let day = hmac_sha256(self.options.secret.as_bytes(), scope.day.as_bytes());
+        let region = hmac_sha256(&day, scope.region.as_bytes());
+        let service = hmac_sha256(&region, scope.service.as_bytes());
+        Some(hmac_sha256(&hmac_sha256(&service, b"request"), text.as_bytes()))
+    }
+
+    fn decide(&mut self, world: &World, now_ms: i64, request: &SimRequest<'_>) -> Result<Value, Refusal> {
+        match (parameter(request, "Action").as_deref(), parameter(request, "Version").as_deref()) {
+            (Some(ACTION), Some(VERSION)) => {}
+            (None | Some(""), _) | (_, None | Some("")) => {
+                return Err(gateway("MissingParameter", 100_002, 400));
+            }
+            _ => return Err(gateway("InvalidActionOrVersion", 100_008, 404)),
+        }
+        self.authenticate(now_ms, request)?;
+        if self.options.switch("denied") == Some("true") {
+            return Err(gateway("AccessDenied", 100_013, 403));
+        }
+        self.pace(now_ms)?;
+        if request.method != http::Method::POST {
+            return Err(Refusal { code: "MethodNotAllowed", number: None, status: 405 });
+        }
+        let product = |code| Refusal { code, number: None, status: self.product_error_status };
+        let body: Body =
+            serde_json::from_slice(request.body).map_err(|_| product("InvalidParameter.Unmarshal"))?;
+        let (Some(app_id), Some(ids)) = (body.app_id, body.user_ids) else {
+            return Err(product("InvalidParameter"));
+        };
+        if ids.is_empty() || ids.len() > IDS_PER_CALL {
+            return Err(product("InvalidParameter"));
+        }
+        let population =
+            world.population(NAME, &app_id.to_string()).ok_or(product("InvalidParameter.NotExistAppId"))?;
+        let mut online = serde_json::Map::new();
+        for id in ids {
+            let connections = connections(population, id, now_ms);
+            if !connections.is_empty() {
+                online.insert(id.to_string(), Value::Array(connections));
+            }
+        }
+        Ok(json!({ "AppId": app_id, "QueryOnlineResults": online }))
+    }
+
+    /// No second may hold more calls than the limit.
+    fn pace(&mut self, now_ms: i64) -> Result<(), Refusal> {
+        if self.calls_per_second == 0 {
+            return Ok(());
+        }
+        while self.calls.front().is_some_and(|first| *first <= now_ms - 1000) {
+            self.calls.pop_front();
+        }
+        if self.calls.len() >= self.calls_per_second {
+            return Err(gateway("FlowLimitExceeded", 100_018, 429));
+        }
+        self.calls.push_back(now_ms);
+        Ok(())
+    }
+
+    fn reply(&mut self, request: &SimRequest<'_>, outcome: Result<Value, Refusal>) -> SimReply {
+        self.serial += 1;
+        let request_id = format!("20260101000000{:018X}", self.serial);
+        let region = request
+            .header("authorization")
+            .and_then(|text| Scope::parse(Authorization::parse(text)?.credential))
+            .map_or("", |scope| scope.region);
+        let mut metadata = json!({
+            "RequestId": request_id,
+            "Action": parameter(request, "Action").unwrap_or_default(),
+            "Version": parameter(request, "Version").unwrap_or_default(),
+            "Service": SERVICE,
+            "Region": region,
+        });
+        let (status, body) = match outcome {
+            Ok(result) => (200, json!({ "ResponseMetadata": metadata, "Result": result })),
+            Err(refusal) => {
+                metadata["Error"] =
+                    json!({ "Code": refusal.code, "Message": "The simulated provider refuses this." });
+                if let Some(number) = refusal.number {
+                    metadata["Error"]["CodeN"] = number.into();
+                }
+                (refusal.status, json!({ "ResponseMetadata": metadata }))
+            }
+        };
+        SimReply {
+            action: if parameter(request, "Action").as_deref() == Some(ACTION) { ACTION } else { "" },
+            status,
+            headers: vec![("Content-Type", "application/json".into()), ("X-Tt-Logid", request_id)],
+            body: body.to_string().into_bytes(),
+        }
+    }
+}
+
+impl SimApi for Sim {
+    fn claims(&self, request: &SimRequest<'_>) -> bool {
+        request.path == "/"
+            && (parameter(request, "Action").as_deref() == Some(ACTION)
+                || request.header("authorization").is_some_and(|text| text.starts_with("HMAC-SHA256 ")))
+    }
+
+    fn answer(&mut self, world: &World, now_ms: i64, request: &SimRequest<'_>) -> SimReply {
+        let outcome = self.decide(world, now_ms, request);
+        self.reply(request, outcome)
+    }
+
+    /// The vendor documents no way of saying how long to wait; a wait is told as a gateway would, by `Retry-After`.
+    fn trouble(&mut self, trouble: Trouble, request: &SimRequest<'_>) -> SimReply {
+        let outcome = match trouble {
+            Trouble::Throttled { .. } => Err(gateway("FlowLimitExceeded", 100_018, 429)),
+            Trouble::ServerError => Err(gateway("InternalError", 100_014, 500)),
+            Trouble::ErrorUnder200 => Err(gateway("AccountFlowLimitExceeded", 100_027, 200)),
+            Trouble::Forbidden => Err(gateway("AccessDenied", 100_013, 403)),
+            Trouble::Unauthorized => Err(gateway("InvalidAccessKey", 100_009, 401)),
+            Trouble::WrongType => Ok(json!({ "AppId": "many", "QueryOnlineResults": [] })),
+            Trouble::MissingField => Ok(json!({})),
+        };
+        let mut reply = self.reply(request, outcome);
+        if let Trouble::Throttled { retry_after_s: Some(seconds) } = trouble {
+            reply.headers.push(("Retry-After", seconds.to_string()));
+        }
+        reply
+    }
+
+    fn account_keys(&self, _: &str) -> Vec<(&'static str, String)> {
+        let mut keys = vec![
+            ("access_key_id", quoted(&self.options.key_id)),
+            ("access_key_secret", quoted(&self.options.secret)),
+        ];
+        keys.extend(self.options.token.as_ref().map(|token| ("session_token", quoted(token))));
+        keys
+    }
+
+    fn source_keys(&self, population: &Population) -> Vec<(&'static str, String)> {
+        vec![("app_id", population.scope.clone())]
+    }
+}
+
+struct Authorization<'a> {
+    credential: &'a str,
+    signed_headers: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Authorization<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.strip_prefix("HMAC-SHA256 ")?.split(',').map(str::trim);
+        let parsed = Self {
+            credential: parts.next()?.strip_prefix("Credential=")?,
+            signed_headers: parts.next()?.strip_prefix("SignedHeaders=")?,
+            signature: parts.next()?.strip_prefix("Signature=")?,
+        };
+        parts.next().is_none().then_some(parsed)
+    }
+}
+
+struct Scope<'a> {
+    key_id: &'a str,
+    day: &'a str,
+    region: &'a str,
+    service: &'a str,
+}
+
+impl<'a> Scope<'a> {
+    fn parse(credential: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = credential.split('/').collect();
+        let &[key_id, day, region, service, "request"] = parts.as_slice() else { return None };
+        Some(Self { key_id, day, region, service })
+    }
+}
+
+fn parameter(request: &SimRequest<'_>, name: &str) -> Option<String> {
+    form_urlencoded::parse(request.query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// The query as the server signs it: decoded as a form (`+` is a space), then encoded strictly and sorted by name.
+fn recoded_query(query: &str) -> String {
+    let mut pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+        .map(|(name, value)| (strict(name.as_bytes()), strict(value.as_bytes())))
+        .collect();
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut text = String::new();
+    for (name, value) in pairs {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text += &name;
+        text.push('=');
+        text += &value;
+    }
+    text
+}
+
+fn recoded_path(path: &str) -> String {
+    if path.is_empty() {
+        return "/".into();
+    }
+    let segment = |part| strict(&percent_encoding::percent_decode_str(part).collect::<Vec<u8>>());
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+/// Letters, digits and `-_.~` stay; every other byte becomes `%` and two upper-case digits.
+fn strict(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let digit = |value: u8| char::from(b"0123456789ABCDEF"[usize::from(value)]);
+            text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    text
+}
+
+/// The seconds of a `YYYYMMDD'T'HHMMSS'Z'`.
+fn basic_seconds(text: &str) -> Option<i64> {
+    let digits = |range: std::ops::Range<usize>| {
+        text.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()))?.parse::<i8>().ok()
+    };
+    let year: i16 = text.get(..4)?.parse().ok()?;
+    if text.len() != 16 || text.get(8..9) != Some("T") || text.get(15..) != Some("Z") {
+        return None;
+    }
+    let date = jiff::civil::Date::new(year, digits(4..6)?, digits(6..8)?).ok()?;
+    let time = jiff::civil::Time::new(digits(9..11)?, digits(11..13)?, digits(13..15)?, 0).ok()?;
+    let zoned = date.to_datetime(time).to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(zoned.timestamp().as_second())
+}
+
+fn connections(population: &Population, id: i64, now_ms: i64) -> Vec<Value> {
+    let Some(subject) = population.find(&id.to_string()) else { return Vec::new() };
+    subject.open(now_ms).map(|session| connection(id, session)).collect()
+}
+
+fn connection(user_id: i64, session: &SimSession) -> Value {
+    let platform = match session.platform {
+        Platform::Android => "Android",
+        Platform::Ios => "iOS",
+        Platform::Web => "Web",
+        other => other.as_str(),
+    };
+    json!({
+        "ConnId": format!("conn-{:016x}", session.id),
+        "UserId": user_id,
+        "DeviceId": session.id >> 1,
+        "ClientVersion": 1,
+        "Platform": platform,
+    })
+}
+
+/// A text as a YAML scalar: JSON's quoting is YAML's too.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
