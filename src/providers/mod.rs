@@ -20,6 +20,7 @@ pub mod alibaba_smartag;
 pub mod configure;
 pub mod hash;
 pub mod http;
+pub mod huawei_workspace;
 #[cfg(test)]
 pub mod loopback;
 pub mod sim;
@@ -27,7 +28,8 @@ pub mod sim;
 pub use http::{Failure, Gate, Net, Permit, Receipt};
 
 /// Every provider. The order is that of the documentation.
-pub static REGISTRY: &[&dyn ProviderKind] = &[&alibaba_smartag::KIND, &alibaba_mqtt::KIND];
+pub static REGISTRY: &[&dyn ProviderKind] =
+    &[&alibaba_smartag::KIND, &alibaba_mqtt::KIND, &huawei_workspace::KIND];
 
 /// The provider of this name.
 pub fn find(name: &str) -> Option<&'static dyn ProviderKind> {
