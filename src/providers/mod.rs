@@ -21,6 +21,7 @@ pub mod configure;
 mod conn_key;
 pub mod hash;
 pub mod http;
+pub mod huawei_workspace;
 #[cfg(test)]
 pub mod loopback;
 mod loose;
@@ -31,7 +32,13 @@ pub mod volcengine_rtc;
 pub use http::{Failure, Gate, Net, Permit, Receipt};
 
 /// Every provider. The order is that of the documentation.
-pub static REGISTRY: &[&dyn ProviderKind] = &[&alibaba_smartag::KIND, &alibaba_mqtt::KIND, &volcengine_rtc::KIND, &openim::KIND];
+pub static REGISTRY: &[&dyn ProviderKind] = &[
+    &alibaba_smartag::KIND,
+    &alibaba_mqtt::KIND,
+    &volcengine_rtc::KIND,
+    &openim::KIND,
+    &huawei_workspace::KIND,
+];
 
 /// The provider of this name.
 pub fn find(name: &str) -> Option<&'static dyn ProviderKind> {

@@ -1,0 +1,387 @@
+//! Asks Workspace: a complete listing of desktops, and login records window by window.
+//!
+//! What it keeps between questions is the table of sessions, where each desktop was last seen free, and what is still to
+//! be read. It does not decide what any of it means ([`super::map`], [`super::sessions`], [`super::windows`] do).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::account::{Account, Auth, Proof};
+use super::map::{self, Joined, Listing, Rows, Subject};
+use super::pages::{Next, Pager};
+use super::sessions::{Cuts, Login, Table};
+use super::token::Token;
+use super::windows::{Backlog, OVERLAP_MS, Window, minute_text};
+use super::{LIST_DESKTOPS, LIST_RECORDS, errors, wire};
+use crate::domain::{Fault, Moment, Roster, Tick};
+use crate::ports::BoxFuture;
+use crate::providers::http::{Failure, Net, Reply};
+use crate::providers::{Action, Answer, Provider, Question, Step};
+
+/// Rows asked for in a page: the schema's maximum for connect-desktops ("maximum: 1000", API definitions; its text says
+/// 2000), and the documented one for login records ("0-1000", the interface's page). A server may send fewer.
+const PAGE_ROWS: &str = "1000";
+
+/// The largest offset of connect-desktops ("maximum: 100000", API definitions).
+const OFFSET_MAX: u64 = 100_000;
+
+/// Pages of one listing: as many as a server that caps pages at 100 rows needs to come to [`OFFSET_MAX`], and some more.
+const LISTING_PAGES_MAX: u32 = 1100;
+
+/// How often a listing begins anew because it shrank while it was read; then the question fails.
+const LISTING_RESTARTS: u32 = 2;
+
+/// Pages of one window of login records: 10,000 logins even where a server caps pages at 100 rows.
+const RECORD_PAGES_MAX: u32 = 100;
+
+/// Stretches of the past that a pass reads beside its window; a day is read in four passes.
+const UNREAD_PER_PASS: usize = 6;
+
+/// Sessions (or hours of them) that a pass asks again whether they are still open.
+const CHECKS_PER_PASS: usize = 3;
+
+/// The same where records alone tell who is online: a day's worth in two passes.
+const CHECKS_PER_PASS_RECORDS_ONLY: usize = 12;
+
+/// Days that a pass looks for a desktop in that is connected without a known session.
+const LOOKUPS_PER_PASS: usize = 2;
+
+/// How old the last complete pass over login records may be for its sessions to be shown.
+const TRUST: Duration = Duration::from_millis(OVERLAP_MS.unsigned_abs());
+
+/// One source of desktops or users.
+pub struct Workspace {
+    /// Who asks.
+    pub account: Arc<Account>,
+    /// What the targets are.
+    pub subject: Subject,
+    /// Whether login records alone are asked.
+    pub records_only: bool,
+    /// How far back the first pass over login records reads, in milliseconds.
+    pub lookback_ms: i64,
+    /// What is kept between questions.
+    pub memory: Mutex<Memory>,
+}
+
+/// What is kept between questions.
+#[derive(Default)]
+pub struct Memory {
+    table: Table,
+    backlog: Backlog,
+    cuts: Cuts,
+    /// When the last complete pass over login records began.
+    records_at: Option<Tick>,
+    /// When the last complete listing began.
+    listed_at: Option<Tick>,
+}
+
+impl Memory {
+    /// The sessions, if they are up to date at a listing that began at `now`: read since the listing before, so that no
+    /// reconnect that a failed reading missed can hide behind an old session.
+    fn fresh_table(&self, now: Tick) -> Option<&Table> {
+        let read = self.records_at?;
+        let newer = self.listed_at.is_none_or(|listed| read >= listed);
+        (newer && now.since(read) <= TRUST).then_some(&self.table)
+    }
+}
+
+impl Provider for Workspace {
+    fn round(&self) -> Vec<Step> {
+        let log = Step::Log { action: &LIST_RECORDS };
+        if self.records_only { vec![log] } else { vec![log, Step::Listing { action: &LIST_DESKTOPS }] }
+    }
+
+    fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async move {
+            let run = Run { net, renewed: AtomicBool::new(false) };
+            let rows = match question {
+                Question::Listing(roster) => self.listing(&run, roster).await?,
+                Question::Log { roster, since_ms } => self.log(&run, roster, since_ms).await?,
+                Question::Batch(_) | Question::Detail(_) => {
+                    return Err(Failure::new(
+                        Fault::Rejected,
+                        "Workspace is asked for listings and records only",
+                    ));
+                }
+            };
+            Ok(Answer { rows, ..Answer::default() })
+        })
+    }
+}
+
+/// One question's way: the net, and whether its token was renewed.
+struct Run<'a> {
+    net: &'a Net,
+    renewed: AtomicBool,
+}
+
+impl Workspace {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn listing(&self, run: &Run<'_>, roster: &Roster) -> Result<Rows, Failure> {
+        let mut attempts = 0;
+        let began = run.net.now().tick;
+        let (listing, at_ms) = loop {
+            match self.read_listing(run).await? {
+                Some(complete) => break complete,
+                None if attempts < LISTING_RESTARTS => attempts += 1,
+                None => {
+                    return Err(Failure::new(
+                        Fault::BadAnswer,
+                        "the list of desktops shrinks whenever it is read",
+                    ));
+                }
+            }
+        };
+        let mut memory = self.memory();
+        memory.cuts.take(listing.connected(), at_ms);
+        let table = memory.fresh_table(began);
+        let joined = Joined::new(&listing, table, &memory.cuts);
+        let rows = joined.rows(roster, self.subject);
+        let unexplained = table
+            .filter(|table| table.shows_open())
+            .map(|_| joined.unexplained(roster, self.subject).map(str::to_owned).collect::<Vec<_>>());
+        if let Some(names) = unexplained {
+            memory.backlog.look_for(names.iter().map(String::as_str));
+        }
+        memory.listed_at = Some(began);
+        Ok(rows)
+    }
+
+    /// Reads every page, and tells the provider's time of the first. `None`: the list shrank, and a desktop may have
+    /// slipped through.
+    async fn read_listing(&self, run: &Run<'_>) -> Result<Option<(Listing, i64)>, Failure> {
+        let mut listing = Listing::default();
+        let mut pager = Pager::default();
+        let mut offset = 0;
+        let mut at_ms = None;
+        loop {
+            let text = offset.to_string();
+            let query = [("limit", PAGE_ROWS), ("offset", text.as_str())];
+            let page = self.get(run, &LIST_DESKTOPS, "connect-desktops", &query, read_desktops).await?;
+            at_ms.get_or_insert(page.at_ms);
+            let count = page.rows.len();
+            listing.take(page.rows);
+            match pager.took(count, page.total) {
+                Next::Done => break,
+                Next::Page(next) if next > OFFSET_MAX || pager.pages() >= LISTING_PAGES_MAX => {
+                    let message =
+                        format!("there are more desktops than {OFFSET_MAX} or {LISTING_PAGES_MAX} pages");
+                    return Err(Failure::new(Fault::BadAnswer, message));
+                }
+                Next::Page(next) => offset = next,
+            }
+        }
+        if pager.shrank() {
+            return Ok(None);
+        }
+        if pager.total().is_some_and(|total| listing.len() < total) {
+            return Err(Failure::new(
+                Fault::BadAnswer,
+                "the list of desktops ended before its own total_count",
+            ));
+        }
+        Ok(at_ms.map(|at_ms| (listing, at_ms)))
+    }
+
+    async fn log(&self, run: &Run<'_>, roster: &Roster, since_ms: Option<i64>) -> Result<Rows, Failure> {
+        let began = run.net.now();
+        let plan = self.memory().backlog.plan(began.unix_ms, since_ms, self.lookback_ms);
+        self.read_records(run, &plan.window).await?;
+        {
+            let mut memory = self.memory();
+            memory.backlog.passed(&plan, began.unix_ms);
+            memory.records_at = Some(began.tick);
+        }
+        self.read_more(run, began, plan.window.start_ms).await;
+        let mut memory = self.memory();
+        let wanted = |login: &Login| {
+            let ids = [&login.desktop_id, &login.computer];
+            self.records_only && ids.into_iter().flatten().any(|id| roster.find(id).is_some())
+        };
+        let wanted_user = |_: &str| self.records_only && self.subject == Subject::User;
+        memory.table.prune(began.unix_ms, wanted, wanted_user);
+        Ok(if self.records_only {
+            let read_since = memory.backlog.read_since_ms();
+            map::rows_of_records(&memory.table, roster, self.subject, began.unix_ms, read_since)
+        } else {
+            Rows::new()
+        })
+    }
+
+    /// What a pass reads beside its window, a bounded part at a time. It never costs the pass: the window's records are
+    /// there, and what was not read now is read next time.
+    async fn read_more(&self, run: &Run<'_>, began: Moment, window_start_ms: i64) {
+        let count = if self.records_only { CHECKS_PER_PASS_RECORDS_ONLY } else { CHECKS_PER_PASS };
+        let checks = self.memory().table.checks(window_start_ms, count);
+        for window in checks {
+            if !self.read_extra(run, &window).await.is_over() {
+                return;
+            }
+        }
+        for _ in 0..UNREAD_PER_PASS {
+            let Some(window) = self.memory().backlog.next_unread().cloned() else { break };
+            let extra = self.read_extra(run, &window).await;
+            if !extra.is_over() {
+                return;
+            }
+            self.memory().backlog.unread_done(extra == Extra::Refused);
+        }
+        let again = self.memory().backlog.next_again().cloned();
+        if let Some(window) = again {
+            if !self.read_extra(run, &window).await.is_over() {
+                return;
+            }
+            self.memory().backlog.again_done();
+        }
+        for _ in 0..LOOKUPS_PER_PASS {
+            let lookup = self.memory().backlog.next_lookup(began.unix_ms, self.lookback_ms);
+            let Some(window) = lookup else { return };
+            if !self.read_extra(run, &window).await.is_over() {
+                return;
+            }
+            self.memory().backlog.lookup_done(window.computer.as_deref().unwrap_or_default());
+        }
+    }
+
+    async fn read_extra(&self, run: &Run<'_>, window: &Window) -> Extra {
+        match self.read_records(run, window).await {
+            Ok(()) => Extra::Read,
+            Err(failure) if matches!(failure.fault, Fault::Rejected | Fault::RefusedId) => Extra::Refused,
+            Err(_) => Extra::Failed,
+        }
+    }
+
+    /// Reads every page of a window into the table.
+    async fn read_records(&self, run: &Run<'_>, window: &Window) -> Result<(), Failure> {
+        let (start, end) = (minute_text(window.start_ms), minute_text(window.end_ms));
+        let mut pager = Pager::default();
+        let mut offset = 0;
+        loop {
+            let text = offset.to_string();
+            let mut query = vec![
+                ("start_time", start.as_str()),
+                ("end_time", end.as_str()),
+                ("limit", PAGE_ROWS),
+                ("offset", text.as_str()),
+            ];
+            query.extend(window.user.as_deref().map(|user| ("user_name", user)));
+            query.extend(window.computer.as_deref().map(|computer| ("computer_name", computer)));
+            let page = self.get(run, &LIST_RECORDS, "connections/desktops", &query, read_records).await?;
+            let count = page.rows.len();
+            {
+                let mut memory = self.memory();
+                let read_ms = run.net.now().unix_ms;
+                page.rows.into_iter().flatten().for_each(|login| memory.table.take(login, read_ms));
+            }
+            match pager.took(count, page.total) {
+                Next::Done => return Ok(()),
+                Next::Page(_) if pager.pages() >= RECORD_PAGES_MAX => {
+                    let message =
+                        format!("a window has more login records than {RECORD_PAGES_MAX} pages hold");
+                    return Err(Failure::new(Fault::BadAnswer, message));
+                }
+                Next::Page(next) => offset = next,
+            }
+        }
+    }
+
+    /// One page. With a token, a refusal renews it, once a question.
+    async fn get<T: Send>(
+        &self,
+        run: &Run<'_>,
+        action: &'static Action,
+        tail: &str,
+        query: &[(&str, &str)],
+        read: fn(&Reply) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let login = match &self.account.auth {
+            Auth::Key(key) => {
+                let refused = AtomicBool::new(false);
+                let temporary = key.token.is_some();
+                let build = |stamp: &_| self.account.request(&Proof::Key(key), tail, query, stamp);
+                let judge =
+                    |reply: &Reply| judge(run.net, reply, temporary, &refused).and_then(|()| read(reply));
+                return run.net.call_page(action, build, judge).await;
+            }
+            Auth::Password(login) => login,
+        };
+        let mut dead: Option<Token> = None;
+        loop {
+            let token = login.token(run.net, dead.as_ref()).await?;
+            let refused = AtomicBool::new(false);
+            let build = |stamp: &_| self.account.request(&Proof::Token(&token), tail, query, stamp);
+            let judge = |reply: &Reply| judge(run.net, reply, false, &refused).and_then(|()| read(reply));
+            let answer = run.net.call_page(action, build, judge).await;
+            if answer.is_ok() || !refused.into_inner() || run.renewed.swap(true, Ordering::Relaxed) {
+                return answer;
+            }
+            dead = Some(token);
+        }
+    }
+}
+
+/// How reading something beside the window went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extra {
+    Read,
+    Refused,
+    Failed,
+}
+
+impl Extra {
+    /// Whether there is no use in asking the same again.
+    fn is_over(self) -> bool {
+        self != Self::Failed
+    }
+}
+
+/// Notes the request's id and tells a refusal from an answer; `refused` is set when a new token may help.
+fn judge(net: &Net, reply: &Reply, temporary: bool, refused: &AtomicBool) -> Result<(), Failure> {
+    if let Some(id) = reply.header("x-request-id") {
+        net.note_request_id(id);
+    }
+    if reply.status.is_success() {
+        refused.store(false, Ordering::Relaxed);
+        return Ok(());
+    }
+    let refusal = errors::refusal(reply, temporary);
+    if let (None, Some(id)) = (reply.header("x-request-id"), &refusal.request_id) {
+        net.note_request_id(id);
+    }
+    refused.store(refusal.renew, Ordering::Relaxed);
+    Err(refusal.failure)
+}
+
+/// A page's rows, each read by itself.
+struct Page<T> {
+    rows: Vec<Option<T>>,
+    total: Option<u64>,
+    /// The provider's time by its Date header, else when the request left.
+    at_ms: i64,
+}
+
+fn read_desktops(reply: &Reply) -> Result<Page<map::DesktopRow>, Failure> {
+    let page: wire::DesktopPage<'_> = reply.json()?;
+    let rows = page.desktops.or_else(|| (page.total_count == Some(0)).then(Vec::new));
+    let rows = rows.ok_or_else(|| Failure::new(Fault::BadAnswer, "the answer has no desktops"))?;
+    Ok(Page {
+        rows: rows.into_iter().map(map::desktop).collect(),
+        total: page.total_count,
+        at_ms: errors::date_ms(reply).unwrap_or(reply.sent.unix_ms),
+    })
+}
+
+fn read_records(reply: &Reply) -> Result<Page<Login>, Failure> {
+    let page: wire::RecordPage<'_> = reply.json()?;
+    let rows = page.records.or_else(|| (page.total_count == Some(0)).then(Vec::new));
+    let rows = rows.ok_or_else(|| Failure::new(Fault::BadAnswer, "the answer has no records"))?;
+    Ok(Page {
+        rows: rows.into_iter().map(map::login).collect(),
+        total: page.total_count,
+        at_ms: errors::date_ms(reply).unwrap_or(reply.sent.unix_ms),
+    })
+}
