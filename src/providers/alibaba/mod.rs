@@ -35,13 +35,12 @@ use crate::config::{AccountSettings, Reader};
 pub mod credentials;
 pub mod errors;
 #[cfg(test)]
-pub mod fixtures;
+pub(crate) mod fixtures;
 pub mod gateway;
-mod gateway_query;
 pub mod rpc;
 pub mod sign;
 #[cfg(test)]
-pub mod vectors;
+pub(crate) mod vectors;
 
 pub use credentials::{Account, Credentials};
 pub use rpc::{Address, Api};
