@@ -35,13 +35,12 @@ use crate::config::{AccountSettings, Reader};
 pub mod credentials;
 pub mod errors;
 #[cfg(test)]
-pub mod fixtures;
+pub(crate) mod fixtures;
 pub mod gateway;
-mod gateway_query;
 pub mod rpc;
 pub mod sign;
 #[cfg(test)]
-pub mod vectors;
+pub(crate) mod vectors;
 
 pub use credentials::{Account, Credentials};
 pub use rpc::{Address, Api};
@@ -80,4 +79,106 @@ pub fn connect(
         },
     };
     Some((account, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::testing::MemoryEnv;
+    use crate::domain::{Evidence, Kind};
+    use crate::providers::configure::{Configuration, configure};
+
+    const ACCOUNT: &str = "region: cn-shanghai, access_key_id: AK1, access_key_secret: {env: KEY}";
+
+    /// A configuration with these keys of the account and of the source.
+    fn read(account: &str, provider: &str, source: &str) -> Result<Configuration, String> {
+        let text = format!(
+            "accounts:\n  a: {{cloud: alibaba, {account}}}\n\
+             sources:\n  s: {{account: a, provider: {provider}, targets: [one, two], {source}}}\n"
+        );
+        let env = MemoryEnv::default().with_var("KEY", "canary-secret").with_var("EMPTY", "");
+        configure(&text, &env, Path::new("/etc"), 0).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            problems.join("\n")
+        })
+    }
+
+    fn evidence(provider: &str, source: &str) -> (Kind, Evidence) {
+        let read = read(ACCOUNT, provider, source).unwrap_or_else(|problems| panic!("{problems}"));
+        (read.sources[0].target_kind, read.sources[0].evidence)
+    }
+
+    #[test]
+    fn one_key_serves_both_products() {
+        assert_eq!(evidence("alibaba_smartag", "instance: sag-1"), (Kind::User, Evidence::Reported));
+        assert_eq!(
+            evidence("alibaba_smartag", "instance: sag-1, exact: true, region: cn-hongkong"),
+            (Kind::User, Evidence::Reported)
+        );
+        assert_eq!(evidence("alibaba_mqtt", "instance: post-cn-1"), (Kind::Device, Evidence::None));
+        assert_eq!(
+            evidence("alibaba_mqtt", "instance: post-cn-1, connect_time: true, trace_region: cn-beijing"),
+            (Kind::Device, Evidence::Reported)
+        );
+    }
+
+    #[test]
+    fn the_default_pace_is_far_below_what_the_address_is_blocked_for() {
+        let read = read(ACCOUNT, "alibaba_mqtt", "instance: post-cn-1").unwrap_or_else(|p| panic!("{p}"));
+        assert!((read.accounts[0].settings.requests_per_second - REQUESTS_PER_SECOND).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_mistake_is_told_and_no_secret_with_it() {
+        let smartag = "instance: sag-1";
+        let temporary = "region: cn-shanghai, access_key_id: STS.1, access_key_secret: canary";
+        let fast = |more: &str| format!("{ACCOUNT}, requests_per_second: 101{more}");
+        let with = |more: &str| format!("{ACCOUNT}, {more}");
+        let cases = [
+            (
+                "access_key_id: AK1, access_key_secret: canary".to_owned(),
+                "alibaba_smartag",
+                smartag,
+                "region",
+            ),
+            (with("endpoint: 'https://h/path'"), "alibaba_smartag", smartag, "may not have a path"),
+            (with("security_token: {env: EMPTY}"), "alibaba_smartag", smartag, "security_token"),
+            (temporary.to_owned(), "alibaba_smartag", smartag, "temporary key"),
+            (fast(""), "alibaba_smartag", smartag, "requests_per_second"),
+            (ACCOUNT.replace("cn-shanghai", "Shanghai"), "alibaba_smartag", smartag, "no region's name"),
+            (ACCOUNT.replace("AK1", "'A K1'"), "alibaba_smartag", smartag, "access_key_id"),
+            (ACCOUNT.to_owned(), "alibaba_smartag", "exact: false", "instance"),
+            (ACCOUNT.to_owned(), "alibaba_smartag", "instance: sag-1, region: a.b", "no region's name"),
+            (ACCOUNT.to_owned(), "alibaba_mqtt", "instance: i, exact: maybe", "exact"),
+            (ACCOUNT.to_owned(), "alibaba_mqtt", "instance: i, trace_region: cn-beijing", "connect_time"),
+            (ACCOUNT.to_owned(), "alibaba_mqtt", "instance: i, connect_tme: true", "connect_time"),
+        ];
+        for (account, provider, source, says) in cases {
+            let problems =
+                read(&account, provider, source).err().unwrap_or_else(|| panic!("{says}: was taken"));
+            assert!(problems.contains(says), "{says}: {problems}");
+            assert!(!problems.contains("canary"), "{problems}");
+        }
+        assert!(read(&fast(", endpoint: 'http://127.0.0.1:1'"), "alibaba_smartag", smartag).is_ok());
+    }
+
+    #[test]
+    fn the_simulators_keys_make_a_good_configuration() {
+        use crate::providers::sim::{Population, SimOptions};
+        for name in ["alibaba_smartag", "alibaba_mqtt"] {
+            let kind = crate::providers::find(name).expect("it is in the registry");
+            let token = Some("CAIS+/==".to_owned());
+            let options = SimOptions { key_id: "STS.1".into(), token, ..SimOptions::default() };
+            let api = kind.simulate(options);
+            let flow = |keys: Vec<(&str, String)>| {
+                keys.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ")
+            };
+            let account = flow(api.account_keys("http://127.0.0.1:1"));
+            let source = flow(api.source_keys(&Population::new(kind.name(), "scope-1", Vec::new())));
+            let read = read(&account, name, &source);
+            assert!(read.is_ok(), "{:?}", read.err());
+        }
+    }
 }

@@ -76,7 +76,7 @@ impl SimApi for Sim {
 
     fn trouble(&mut self, trouble: Trouble, request: &SimRequest<'_>) -> SimReply {
         let action = self.gateway.action_of(request);
-        match Gateway::refusal(trouble) {
+        match Refusal::of(trouble) {
             Some(refusal) => self.gateway.refuse(request, &refusal),
             None if trouble == Trouble::WrongType => {
                 self.gateway.accept(action, json!({"Users": 7, "UserStatistics": 7}))

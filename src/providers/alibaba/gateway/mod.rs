@@ -15,26 +15,28 @@
 //! | `clock_tolerance_s` | seconds that a date may be off; 900 if absent |
 //! | `clock_ahead_s` | seconds by which the gateway's clock is ahead of everybody else's, or behind if negative |
 
-use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+mod authorization;
+mod nonces;
+mod query;
+mod refusal;
 
+pub use query::Params;
+pub use refusal::Refusal;
+
+use authorization::{Authorization, check_authorization};
 use http::Method;
+use nonces::Nonces;
+use query::canonical;
 use serde_json::{Value, json};
 
-pub use super::gateway_query::Params;
-use super::gateway_query::canonical;
 use crate::providers::hash;
-use crate::providers::sim::{SimOptions, SimReply, SimRequest, Trouble};
+use crate::providers::sim::{SimOptions, SimReply, SimRequest};
 
-/// The algorithm that it knows, with the space after it.
+/// The algorithm that it knows.
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
 /// How far a date may be off: "15 min" (the text on V3).
 const CLOCK_TOLERANCE_S: i64 = 15 * 60;
-
-/// Nonces that are remembered at most: 145 calls a second for the 30 minutes in which a date can be repeated. Beyond it
-/// the oldest is forgotten, as a server under load would.
-const NONCES: usize = 1 << 18;
 
 /// The longest nonce that is looked at; the SDKs send 32 digits or a UUID.
 const NONCE_BYTES: usize = 128;
@@ -59,35 +61,6 @@ pub struct Admitted {
     pub params: Params,
 }
 
-/// Why a request is refused.
-pub struct Refusal {
-    status: u16,
-    code: Cow<'static, str>,
-    message: Cow<'static, str>,
-    retry_after_ms: Option<u64>,
-}
-
-impl Refusal {
-    /// A refusal in the vendor's words.
-    pub fn new(
-        status: u16,
-        code: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self { status, code: code.into(), message: message.into(), retry_after_ms: None }
-    }
-
-    /// A parameter is missing: `Missing<Name>`.
-    pub fn missing(name: &str) -> Self {
-        Self::new(400, format!("Missing{name}"), format!("{name} is mandatory for this action."))
-    }
-
-    /// A parameter is not valid: `Invalid<Name>`.
-    pub fn invalid(name: &str) -> Self {
-        Self::new(400, format!("Invalid{name}"), format!("Specified parameter {name} is not valid."))
-    }
-}
-
 /// The gateway before one product.
 pub struct Gateway {
     product: &'static Product,
@@ -95,13 +68,6 @@ pub struct Gateway {
     nonces: Nonces,
     replies: u64,
     second: (i64, u64),
-}
-
-/// The three parts of `Authorization`.
-struct Authorization<'a> {
-    key_id: &'a str,
-    signed_headers: &'a str,
-    signature: &'a str,
 }
 
 impl Gateway {
@@ -162,25 +128,6 @@ impl Gateway {
         reply(action, 200, &id, fields)
     }
 
-    /// The refusal that words a trouble; `None` for those that a product words itself.
-    pub fn refusal(trouble: Trouble) -> Option<Refusal> {
-        Some(match trouble {
-            Trouble::Throttled { retry_after_s } => {
-                let mut refusal = throttled();
-                refusal.retry_after_ms = retry_after_s.map(|s| u64::from(s) * 1000);
-                refusal
-            }
-            Trouble::ServerError | Trouble::ErrorUnder200 => Refusal::new(
-                503,
-                "ServiceUnavailable",
-                "The request has failed due to a temporary failure of the server.",
-            ),
-            Trouble::Forbidden => forbidden(),
-            Trouble::Unauthorized => unknown_key(),
-            Trouble::WrongType | Trouble::MissingField => return None,
-        })
-    }
-
     /// The action that a request names, if it is one of the product's.
     pub fn action_of(&self, request: &SimRequest<'_>) -> &'static str {
         let named = request.header("x-acs-action").unwrap_or_default();
@@ -209,7 +156,7 @@ impl Gateway {
         self.check_signature(request, &authorization)?;
         self.nonces.remember(nonce, now_ms + 2 * self.tolerance_ms());
         if self.options.switch("forbidden").is_some_and(|named| named == "*" || named == action) {
-            return Err(forbidden());
+            return Err(Refusal::forbidden());
         }
         self.check_flow(now_ms)?;
         check_accept(request)?;
@@ -286,7 +233,7 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         let key_id = authorization.key_id;
         if key_id != self.options.key_id {
-            return Err(unknown_key());
+            return Err(Refusal::unknown_key());
         }
         if self.options.switch("key_inactive") == Some("true") {
             return Err(Refusal::new(
@@ -352,7 +299,7 @@ impl Gateway {
         let calls = if self.second.0 == second { self.second.1 + 1 } else { 1 };
         self.second = (second, calls);
         let limit = self.options.switch("requests_per_second").and_then(|n| n.parse::<u64>().ok());
-        if limit.is_some_and(|limit| calls > limit) { Err(throttled()) } else { Ok(()) }
+        if limit.is_some_and(|limit| calls > limit) { Err(Refusal::throttled()) } else { Ok(()) }
     }
 
     fn tolerance_ms(&self) -> i64 {
@@ -384,54 +331,6 @@ fn reply(action: &'static str, status: u16, id: &str, body: &Value) -> SimReply 
     }
 }
 
-fn unknown_key() -> Refusal {
-    Refusal::new(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
-}
-
-fn forbidden() -> Refusal {
-    let words = "User not authorized to operate on the specified resource, or this API doesn't support RAM.";
-    Refusal::new(403, "Forbidden.RAM", words)
-}
-
-fn throttled() -> Refusal {
-    Refusal::new(400, "Throttling.User", "Request was denied due to user flow control.")
-}
-
-/// Reads `Authorization`, and whether the list of signed headers covers what it has to.
-fn check_authorization<'a>(request: &SimRequest<'a>) -> Result<Authorization<'a>, Refusal> {
-    let Some(text) = request.headers.get("authorization").and_then(|value| value.to_str().ok()) else {
-        if request.query.contains("Signature=") {
-            let words = "Specified signature method is not valid.";
-            return Err(Refusal::new(400, "InvalidSignatureMethod", words));
-        }
-        return Err(Refusal::missing("AccessKeyId"));
-    };
-    parse_authorization(text).filter(|parts| covers(request, parts.signed_headers)).ok_or_else(|| {
-        let words = "The request signature does not conform to Aliyun standards.";
-        Refusal::new(400, "IncompleteSignature", words)
-    })
-}
-
-fn parse_authorization(text: &str) -> Option<Authorization<'_>> {
-    let rest = text.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
-    let (key_id, rest) = rest.strip_prefix("Credential=")?.split_once(',')?;
-    let (signed_headers, signature) = rest.strip_prefix("SignedHeaders=")?.split_once(',')?;
-    let signature = signature.strip_prefix("Signature=")?;
-    let whole =
-        !key_id.is_empty() && signature.len() == 64 && signature.bytes().all(|b| b.is_ascii_hexdigit());
-    whole.then_some(Authorization { key_id, signed_headers, signature })
-}
-
-/// Sorted, each there, with `host` and every `x-acs-` header that was sent.
-fn covers(request: &SimRequest<'_>, list: &str) -> bool {
-    let names: Vec<&str> = list.split(';').collect();
-    let sorted = names.windows(2).all(|pair| pair[0] < pair[1]);
-    let there = names.iter().all(|name| request.headers.contains_key(*name));
-    let mut sent = request.headers.keys().map(http::HeaderName::as_str);
-    let complete = sent.all(|name| !name.starts_with("x-acs-") || names.contains(&name));
-    sorted && there && complete && names.contains(&"host")
-}
-
 fn check_accept(request: &SimRequest<'_>) -> Result<(), Refusal> {
     let accept = request.header("accept").unwrap_or("*/*");
     if accept.contains("json") || accept.contains("*/*") {
@@ -451,46 +350,6 @@ fn date_ms(text: &str) -> Option<i64> {
     };
     let formed = text.len() == 20 && text.bytes().enumerate().all(shape);
     formed.then(|| text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)).flatten()
-}
-
-/// The nonces of accepted requests, each until its date can't be repeated any more. Only accepted ones: nobody without
-/// the secret can use up another's.
-#[derive(Default)]
-struct Nonces {
-    known: HashSet<u128>,
-    until: VecDeque<(i64, u128)>,
-}
-
-impl Nonces {
-    /// What is kept of a key's nonce.
-    fn key(key_id: &str, nonce: &str) -> u128 {
-        let digest = hash::sha256_hex(format!("{key_id}\n{nonce}").as_bytes());
-        u128::from_str_radix(&digest[..32], 16).expect("a hash is written in hexadecimal digits")
-    }
-
-    fn has(&self, nonce: u128) -> bool {
-        self.known.contains(&nonce)
-    }
-
-    fn remember(&mut self, nonce: u128, until_ms: i64) {
-        while self.until.len() >= NONCES {
-            self.forget_oldest();
-        }
-        self.known.insert(nonce);
-        self.until.push_back((until_ms, nonce));
-    }
-
-    fn forget_expired(&mut self, now_ms: i64) {
-        while self.until.front().is_some_and(|(until_ms, _)| *until_ms < now_ms) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, nonce)) = self.until.pop_front() {
-            self.known.remove(&nonce);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -637,20 +496,6 @@ mod tests {
         assert!(verdict(&mut gateway, now_ms, &forged).is_some());
         assert_eq!(verdict(&mut gateway, now_ms, wire), None);
         assert_eq!(verdict(&mut gateway, now_ms, wire).as_deref(), Some("SignatureNonceUsed"));
-    }
-
-    #[test]
-    fn nonces_are_forgotten_by_time_and_by_number() {
-        let mut nonces = Nonces::default();
-        nonces.remember(1, 100);
-        nonces.forget_expired(100);
-        assert!(nonces.has(1));
-        nonces.forget_expired(101);
-        assert!(!nonces.has(1));
-        for nonce in 0..=NONCES as u128 {
-            nonces.remember(nonce, 1000);
-        }
-        assert!(!nonces.has(0) && nonces.has(1) && nonces.known.len() == NONCES);
     }
 
     #[test]
