@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use presence_exporter::config::common::{ACCOUNT_KEYS, DEFAULTS_KEYS, FILE_KEYS, SOURCE_KEYS, TARGET_KEYS};
 use presence_exporter::config::{Key, Need};
 use presence_exporter::domain::UnknownReason;
-use presence_exporter::exposition::{FAMILIES, OWN_FAMILIES};
+use presence_exporter::exposition::families::{FAMILIES, OWN_FAMILIES};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::configure;
 
 use crate::env::TestEnv;
+use crate::ops::promql::metric_names;
 
 fn read(path: &str) -> String {
     let full = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -127,12 +128,12 @@ fn dashboards_and_alerts_use_only_metrics_that_exist() {
             known.insert(format!("{}{ending}", family.name));
         }
     }
-    for file in ["dashboards/presence-overview.json", "deploy/prometheus/alerts.yml"] {
-        let used = crate::ops::metrics_of(file);
-        assert!(!used.is_empty(), "{file} names no metric");
-        for name in used {
+    let expressions = crate::ops::expressions();
+    assert!(expressions.len() > 20, "alerts and dashboards were not found");
+    for expression in expressions {
+        for name in metric_names(&expression.promql) {
             let ours = name.starts_with("presence_") || name.starts_with("process_");
-            assert!(!ours || known.contains(&name), "{file} names {name}, which does not exist");
+            assert!(!ours || known.contains(&name), "{} names {name}, which does not exist", expression.place);
         }
     }
 }
