@@ -513,7 +513,7 @@ mod tests {
         };
         check(plain, &set("host", "ecs.cn-shanghai.aliyuncs.com"), "InvalidProduct.NotFound");
         check(plain, &|w| w.method = "PUT".into(), "UnsupportedHTTPMethod");
-        check(plain, &|w| w.target.insert_str(1, "x"), "InvalidAction.NotFound");
+        check(plain, &|w| w.target.insert(1, 'x'), "InvalidAction.NotFound");
         check(plain, &set("x-acs-action", "describeuseronlineclients"), "InvalidAction.NotFound");
         check(plain, &set("x-acs-version", "2018-03-14"), "InvalidVersion");
         check(plain, &drop_header("authorization"), "MissingAccessKeyId");
