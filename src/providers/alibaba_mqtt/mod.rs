@@ -1,4 +1,4 @@
-//! Clients of an ApsaraMQ for MQTT instance (product `OnsMqtt`, version `2020-04-20`).
+//! Clients of an `ApsaraMQ` for MQTT instance (product `OnsMqtt`, version `2020-04-20`).
 //!
 //! | call | answers for | limit | billed |
 //! | --- | --- | --- | --- |
@@ -118,7 +118,7 @@ const KEYS: &[Key] = &[
 /// The entry in the registry.
 pub static KIND: Mqtt = Mqtt;
 
-/// ApsaraMQ for MQTT.
+/// `ApsaraMQ` for MQTT.
 pub struct Mqtt;
 
 impl ProviderKind for Mqtt {
