@@ -96,7 +96,7 @@ fn online(status: &Loose<'_>) -> Result<bool, Fault> {
     }
 }
 
-/// By number, or else by the server's own name for it (protocol/constant/platform_id_to_name.go). An unknown number or
+/// By number, or else by the server's own name for it (`protocol/constant/platform_id_to_name.go`). An unknown number or
 /// an empty word is what newer clients give.
 fn platform(terminal: &Terminal<'_>) -> Result<Platform, Fault> {
     let number = match (&terminal.platform_id, &terminal.platform) {

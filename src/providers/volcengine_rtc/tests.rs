@@ -301,6 +301,24 @@ fn what_is_not_the_providers_envelope_is_judged_by_status_and_shape() {
 }
 
 #[test]
+fn an_answer_that_is_cut_at_any_byte_turns_nobody_offline() {
+    let whole = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (seen, first) = (whole.clone(), loopback());
+    first.meddle(move |_, reply| {
+        seen.lock().unwrap().clone_from(&reply.body);
+        Ok(reply)
+    });
+    ask(&first, &client(), &roster(&["10001", "10002"])).0.expect("the whole is good");
+    let whole = whole.lock().unwrap().clone();
+    for end in 0..whole.len() {
+        let loopback = loopback();
+        let body = whole[..end].to_vec();
+        loopback.meddle(move |_, reply| Ok(SimReply { body: body.clone(), ..reply }));
+        assert_eq!(failure(&loopback, &client()).fault, Fault::BadAnswer, "cut at {end}");
+    }
+}
+
+#[test]
 fn an_ill_formed_user_does_not_sink_the_others() {
     let loopback = loopback();
     loopback.meddle(|_, reply| {
@@ -501,7 +519,7 @@ mod settings {
     fn the_simulated_api_gives_the_keys_that_reach_it() {
         let sim = KIND.simulate(SimOptions { token: Some("to\"ken: x".into()), ..options() });
         let lines = |keys: Vec<(&str, String)>| {
-            keys.iter().map(|(key, value)| format!("    {key}: {value}\n")).collect::<String>()
+            keys.iter().flat_map(|(key, value)| ["    ", key, ": ", value, "\n"]).collect::<String>()
         };
         let account = lines(sim.account_keys("http://127.0.0.1:1")) + "    endpoint: http://127.0.0.1:1\n";
         let source = lines(sim.source_keys(&world().populations[0]));
