@@ -16,7 +16,7 @@
 //! Traps: an error may come under HTTP status 200; an unknown user is told as offline; ids go to 2^63-1, beyond the
 //! precision of a floating-point number; the region that is signed (`cn-north-1`) is not the one that is echoed.
 //!
-//! Deliberately absent: discovery of ids (no call lists an app's users), and STS by AssumeRole: a temporary key is given
+//! Deliberately absent: discovery of ids (no call lists an app's users), and STS by `AssumeRole`: a temporary key is given
 //! with its session token.
 
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct VolcengineRtc;
 /// The name in configurations and labels.
 pub(crate) const NAME: &str = "volcengine_rtc";
 
-/// "The most that can be asked for at once is 100 members" (QueryOnlineStatus, UserIds).
+/// "The most that can be asked for at once is 100 members" (`QueryOnlineStatus`, `UserIds`).
 const IDS_PER_CALL: usize = 100;
 
 /// Where requests go unless the account names an endpoint.
