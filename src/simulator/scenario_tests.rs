@@ -32,10 +32,10 @@ fn about_sixty_percent_are_online_at_any_time() {
         let world = world(seed, 300, 1);
         for minutes in (-23 * 60..6 * 60).step_by(13) {
             for p in Truth::at(&world, ORIGIN + minutes * 60_000).populations {
-                let share = p.online as f64 / 300.0;
+                let share = p.online * 100 / 300;
                 assert!(
-                    (0.53..0.67).contains(&share),
-                    "{} {share} after {minutes} min, seed {seed}",
+                    (53..=66).contains(&share),
+                    "{} {share} % after {minutes} min, seed {seed}",
                     p.provider
                 );
             }
