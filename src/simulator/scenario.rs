@@ -24,7 +24,8 @@ pub struct Scenario {
     pub targets: BTreeMap<String, usize>,
     /// Subjects in each population.
     pub default_targets: usize,
-    /// Populations of each provider: several instances, apps or projects in one account.
+    /// Populations of each provider: several instances or apps in one account. A provider whose accounts stand for one
+    /// server or project has one, whatever is said here.
     pub populations: usize,
 }
 
@@ -58,7 +59,7 @@ impl Scenario {
         let mut next_id = (self.seed << 40 | 1 << 32) & (u64::MAX >> 1);
         let mut populations = Vec::new();
         for kind in kinds {
-            for number in (0_u32..).take(self.populations) {
+            for number in (0_u32..).take(Style::of(kind.name()).populations(self.populations)) {
                 let mut rng = Rng::with_seed(self.seed ^ name_bits(kind.name()).rotate_left(number));
                 populations.push(self.population(kind.name(), number, span, &mut rng, &mut next_id));
             }
@@ -100,6 +101,8 @@ fn name_bits(name: &str) -> u64 {
 /// What the ids of a provider look like and what its clients do. Ids depend on numbers only, so that the same population
 /// of another size begins with the same subjects.
 struct Style {
+    /// Whether an account stands for one server or project, so that there cannot be several populations.
+    one_scope: bool,
     scope: fn(u32, &mut Rng) -> String,
     id: fn(u32, u32) -> String,
     user: fn(u32) -> String,
@@ -109,17 +112,23 @@ struct Style {
 const DESKTOP_CLIENTS: &[Platform] = &[Windows, Windows, Windows, Macos, Linux, Android, Ios];
 
 impl Style {
+    fn populations(&self, wanted: usize) -> usize {
+        if self.one_scope { wanted.min(1) } else { wanted }
+    }
+
     fn of(provider: &str) -> Self {
         let nobody: fn(u32) -> String = |_| String::new();
         let habits = |platforms, several| Habits { platforms, several, failures: &[] };
         match provider {
             "alibaba_smartag" => Self {
+                one_scope: false,
                 scope: |_, rng| format!("sag-{}", letters(rng, "abcdefghijklmnopqrstuvwxyz0123456789", 18)),
                 id: |_, index| format!("{}@corp", person(index)),
                 user: nobody,
                 habits: habits(&[Android, Ios, Windows, Macos], true),
             },
             "alibaba_mqtt" => Self {
+                one_scope: false,
                 scope: |_, rng| {
                     format!("post-cn-{}", letters(rng, "abcdefghijklmnopqrstuvwxyz0123456789", 11))
                 },
@@ -128,18 +137,21 @@ impl Style {
                 habits: habits(&[Other], false),
             },
             "volcengine_rtc" => Self {
+                one_scope: false,
                 scope: |number, rng| (100_000 + 1_000 * number + rng.u32(..1_000)).to_string(),
                 id: decimal,
                 user: nobody,
                 habits: habits(&[Android, Android, Ios, Web], true),
             },
             "openim" => Self {
+                one_scope: true,
                 scope: |number, _| format!("im-{}", number + 1),
                 id: chat_user,
                 user: nobody,
                 habits: habits(&[Ios, Android, Windows, Macos, Web, Linux, Tablet, Harmony], true),
             },
             "huawei_workspace" => Self {
+                one_scope: true,
                 scope: |_, rng| letters(rng, "0123456789abcdef", 32),
                 id: |number, index| {
                     format!("{}{:05}", ["CN-DEV-", "CN-OPS-", "CN-LAB-"][number as usize % 3], index + 1)
@@ -153,6 +165,7 @@ impl Style {
                 },
             },
             _ => Self {
+                one_scope: false,
                 scope: |number, _| format!("scope-{}", number + 1),
                 id: |number, index| format!("subject-{}-{:04}", number + 1, index + 1),
                 user: nobody,

@@ -24,6 +24,8 @@ fn the_same_seed_gives_the_same_world_and_another_gives_another() {
     assert!(once == again, "the same seed, another world");
     assert!(once.iter().zip(&other).all(|(a, b)| a != b), "another seed, the same population");
     assert!(once[0] != once[1], "two populations of one provider are the same");
+    let count = |name| world(3, 1, 2).of_provider(name).count();
+    assert_eq!((count("alibaba_mqtt"), count("openim"), count("huawei_workspace")), (2, 1, 1));
 }
 
 #[test]
