@@ -183,5 +183,8 @@ impl Simulator {
 }
 
 #[cfg(test)]
+#[path = "provider_tests.rs"]
+mod provider_tests;
+#[cfg(test)]
 #[path = "socket_tests.rs"]
 mod socket_tests;

@@ -24,6 +24,8 @@ fn the_same_seed_gives_the_same_world_and_another_gives_another() {
     assert!(once == again, "the same seed, another world");
     assert!(once.iter().zip(&other).all(|(a, b)| a != b), "another seed, the same population");
     assert!(once[0] != once[1], "two populations of one provider are the same");
+    let count = |name| world(3, 1, 2).of_provider(name).count();
+    assert_eq!((count("alibaba_mqtt"), count("openim"), count("huawei_workspace")), (2, 1, 1));
 }
 
 #[test]
@@ -32,10 +34,10 @@ fn about_sixty_percent_are_online_at_any_time() {
         let world = world(seed, 300, 1);
         for minutes in (-23 * 60..6 * 60).step_by(13) {
             for p in Truth::at(&world, ORIGIN + minutes * 60_000).populations {
-                let share = p.online as f64 / 300.0;
+                let share = p.online * 100 / 300;
                 assert!(
-                    (0.53..0.67).contains(&share),
-                    "{} {share} after {minutes} min, seed {seed}",
+                    (53..=66).contains(&share),
+                    "{} {share} % after {minutes} min, seed {seed}",
                     p.provider
                 );
             }

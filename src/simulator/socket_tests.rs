@@ -132,13 +132,13 @@ fn a_body_beyond_the_limit_is_refused() {
         // The server answers and closes before all is sent, so that either side may end first.
         let sending = std::pin::pin!(async {
             let _ = writer.write_all(&vec![b'x'; 3 << 20]).await;
-            pending::<()>().await
+            pending::<()>().await;
         });
         let reading = std::pin::pin!(reader.read_exact(&mut answer));
         match select(reading, sending).await {
             Either::Left((read, _)) => assert_eq!(read.unwrap(), 12),
             Either::Right(_) => unreachable!("sending never ends"),
-        };
+        }
         assert_eq!(&answer, b"HTTP/1.1 413");
         assert_eq!(simulator.record().total(), 0);
     });
