@@ -109,7 +109,8 @@ fn test_files(sources: &[(String, String)]) -> Vec<String> {
 
 fn is_test_file(name: &str, files: &[String]) -> bool {
     files.iter().any(|file| {
-        name.strip_prefix(file.as_str()).is_some_and(|rest| matches!(rest, "" | ".rs") || rest.starts_with('/'))
+        name.strip_prefix(file.as_str())
+            .is_some_and(|rest| matches!(rest, "" | ".rs") || rest.starts_with('/'))
     })
 }
 
