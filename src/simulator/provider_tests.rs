@@ -63,7 +63,7 @@ async fn round(source: &Source, way: &Way) -> Round {
                 }
             }
             Step::Listing { .. } => {
-                round.push(source.provider.ask(Question::Listing(&source.roster), &net).await)
+                round.push(source.provider.ask(Question::Listing(&source.roster), &net).await);
             }
             Step::Log { .. } => {
                 let question = Question::Log { roster: &source.roster, since_ms: None };
@@ -178,10 +178,10 @@ fn every_trouble_is_judged_by_every_provider_and_turns_nobody_offline() {
                 for answer in round(source, way).await {
                     match answer {
                         Ok(answer) => {
-                            assert!(answer.rows.iter().all(|(_, seen)| seen.is_err()), "{name} {kind:?}")
+                            assert!(answer.rows.iter().all(|(_, seen)| seen.is_err()), "{name} {kind:?}");
                         }
                         Err(failure) => {
-                            assert!(faults.contains(&failure.fault), "{name} {kind:?}: {failure:?}")
+                            assert!(faults.contains(&failure.fault), "{name} {kind:?}: {failure:?}");
                         }
                     }
                 }

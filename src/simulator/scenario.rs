@@ -18,7 +18,7 @@ use crate::providers::sim::{Population, Subject, World};
 pub struct Scenario {
     /// Decides everything that is left to chance.
     pub seed: u64,
-    /// How long after the origin things still happen.
+    /// How long after the origin things still happen, a month at most; then all but those always online are gone.
     pub horizon: Duration,
     /// Subjects in each population of a provider, by provider name; else [`Scenario::default_targets`].
     pub targets: BTreeMap<String, usize>,
@@ -33,7 +33,7 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             seed: 1,
-            horizon: Duration::from_secs(6 * 3_600),
+            horizon: Duration::from_secs(86_400),
             targets: BTreeMap::new(),
             default_targets: 25,
             populations: 1,

@@ -317,3 +317,17 @@ fn a_taken_port_is_named() {
     let error = Simulator::bind_world(&options, &kinds, World::default(), clock).err().expect("taken");
     assert!(error.to_string().contains(&format!("127.0.0.1:{port} for first")), "{error}");
 }
+
+#[test]
+fn a_client_that_loses_patience_frees_its_connection() {
+    let options = Options { faults: vec![Incident::always("all", Kind::Hang)], ..Options::default() };
+    with_simulator(&options, async |simulator, _| {
+        for n in 1..=600 {
+            let stream = send(simulator, 0, GET).await;
+            while simulator.record().total() < n {
+                tokio::task::yield_now().await;
+            }
+            drop(stream);
+        }
+    });
+}

@@ -176,7 +176,7 @@ impl Maker<'_> {
         } else {
             sessions.push(self.session(from, to));
         }
-        while self.habits.several && to - from > MINUTE && self.rng.u8(..) < 64 {
+        while self.habits.several && to - from > MINUTE && self.rng.u8(..) < 100 {
             let begin = self.rng.i64(from..to - 30 * SECOND);
             let end = self.rng.i64(begin + 20 * SECOND..to);
             sessions.push(self.session(begin, end));
