@@ -432,6 +432,33 @@ fn the_simulated_api_accepts_what_the_vendors_clients_sent_and_refuses_every_cha
 }
 
 #[test]
+fn the_simulated_api_compares_the_hash_header_with_the_body_even_where_the_rest_is_signed_well() {
+    let options = options();
+    let hash = crate::providers::hash::sha256_hex(b"{}");
+    for (sent, good) in [(hash.as_str(), true), (&"0".repeat(64), false)] {
+        let signed = super::sign::sign(&super::sign::ToSign {
+            access_key_id: &options.key_id,
+            secret: &options.secret,
+            region: "cn-north-1",
+            service: SERVICE,
+            x_date: "20260301T020304Z",
+            method: "POST",
+            path: "/",
+            query: &QUERY,
+            headers: &[("x-content-sha256", sent), ("x-date", "20260301T020304Z")],
+            payload_sha256: &hash,
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert("x-content-sha256", sent.parse().unwrap());
+        headers.insert("x-date", "20260301T020304Z".parse().unwrap());
+        headers.insert("authorization", signed.authorization.parse().unwrap());
+        let target = "/?Action=QueryOnlineStatus&Version=2020-12-01".into();
+        let received = Received { method: Method::POST, target, headers, body: Bytes::from_static(b"{}") };
+        assert_eq!(Sim::new(options.clone()).authenticate(NOW_MS, &received.as_sim()).is_ok(), good);
+    }
+}
+
+#[test]
 fn the_simulated_api_answers_the_captured_questions() {
     for vector in vectors() {
         let received = wire_request(&vector);
