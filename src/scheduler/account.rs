@@ -148,6 +148,13 @@ impl Polling {
 
     fn settle(&mut self, done: &Done) {
         let chance = self.shared.ports.entropy.bits();
-        self.book.settle(done, &self.task.sources, &self.shared.store, &mut self.line, &mut self.pause, chance);
+        self.book.settle(
+            done,
+            &self.task.sources,
+            &self.shared.store,
+            &mut self.line,
+            &mut self.pause,
+            chance,
+        );
     }
 }

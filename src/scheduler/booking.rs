@@ -156,8 +156,7 @@ impl Book {
             _ => store.failed(at, &mut done.rows.iter().map(|&row| roster.row(row)), failure.fault),
         }
         let attempt = done.job.attempt;
-        let again =
-            pause::retry(at.tick, failure.fault, failure.wait, attempt, source.interval, chance);
+        let again = pause::retry(at.tick, failure.fault, failure.wait, attempt, source.interval, chance);
         if let (Some(due), false) = (again, matches!(done.job.ask, Ask::Step(_))) {
             line.again(Job { attempt: attempt + 1, ..done.job.clone() }, due);
         }

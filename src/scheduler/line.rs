@@ -166,8 +166,7 @@ impl Line {
                 let to = starts.get(beat.cursor + 1).copied().unwrap_or(beat.targets);
                 let batches = u32::try_from(starts.len().max(1)).unwrap_or(u32::MAX);
                 beat.cursor = (beat.cursor + 1) % starts.len().max(1);
-                beat.due =
-                    (beat.due + beat.interval / batches).max(now.back(beat.interval / SLACK));
+                beat.due = (beat.due + beat.interval / batches).max(now.back(beat.interval / SLACK));
                 Ask::Batch { from, to }
             }
             Rhythm::Sequence => {

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn batches_are_cut_by_count_and_by_weight() {
         let step = Step::Batches { action: &ACTION, ids: 10, weigh: str::len, weight: 30 };
-        let roster = roster((0..25).map(|n| format!("{n:02}")).chain((0..4).map(|n| format!("long-{n:010}"))));
+        let roster =
+            roster((0..25).map(|n| format!("{n:02}")).chain((0..4).map(|n| format!("long-{n:010}"))));
         let Rhythm::Spread { starts } = rhythm(&[step], &roster) else { panic!("batches are spread") };
         assert_eq!(starts, [0, 10, 20, 26, 28]);
         assert_eq!(requests(&[step], &roster), 5);
@@ -104,7 +105,8 @@ mod tests {
     #[test]
     fn an_id_heavier_than_the_limit_goes_alone_and_is_not_lost() {
         let step = Step::Batches { action: &ACTION, ids: 10, weigh: str::len, weight: 3 };
-        let Rhythm::Spread { starts } = rhythm(&[step], &roster(["a", "heavy", "b"].map(String::from))) else {
+        let Rhythm::Spread { starts } = rhythm(&[step], &roster(["a", "heavy", "b"].map(String::from)))
+        else {
             panic!("batches are spread")
         };
         assert_eq!(starts, [0, 1, 2]);

@@ -105,7 +105,12 @@ struct Wire {
 }
 
 impl Transport for Wire {
-    fn send(&self, request: Request, _: Duration, _: usize) -> BoxFuture<'_, Result<Response, TransportError>> {
+    fn send(
+        &self,
+        request: Request,
+        _: Duration,
+        _: usize,
+    ) -> BoxFuture<'_, Result<Response, TransportError>> {
         Box::pin(async move {
             let now = self.clock.now();
             let ids = request.uri().path().trim_start_matches('/').to_owned();
@@ -330,7 +335,8 @@ fn a_failing_api_never_turns_anybody_offline() {
 
 #[test]
 fn a_wait_that_the_provider_asks_for_is_kept_to() {
-    let mut bench = bench(&Setup::default(), |number, _, _| Ok(if number == 3 { (429, Some(17)) } else { (200, None) }));
+    let mut bench =
+        bench(&Setup::default(), |number, _, _| Ok(if number == 3 { (429, Some(17)) } else { (200, None) }));
     bench.run(SECOND * 60);
     let sent = bench.sent();
     let silence = sent[4].0.tick.since(sent[3].0.tick);

@@ -21,15 +21,23 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("simulator", &["domain", "ports", "providers"]),
     (
         "daemon",
-        &[
-            "domain", "ports", "config", "providers", "scheduler", "store", "telemetry", "exposition", "http",
-        ],
+        &["domain", "ports", "config", "providers", "scheduler", "store", "telemetry", "exposition", "http"],
     ),
     (
         "cli",
         &[
-            "domain", "ports", "config", "providers", "scheduler", "store", "telemetry", "exposition", "http",
-            "net", "simulator", "daemon",
+            "domain",
+            "ports",
+            "config",
+            "providers",
+            "scheduler",
+            "store",
+            "telemetry",
+            "exposition",
+            "http",
+            "net",
+            "simulator",
+            "daemon",
         ],
     ),
 ];
@@ -76,7 +84,10 @@ fn code(text: &str) -> String {
 }
 
 fn is_test_file(name: &str) -> bool {
-    name.ends_with("tests.rs") || name.contains("/tests/") || name.contains("testing") || name.ends_with("loopback.rs")
+    name.ends_with("tests.rs")
+        || name.contains("/tests/")
+        || name.contains("testing")
+        || name.ends_with("loopback.rs")
 }
 
 fn top_module(name: &str) -> &str {
@@ -121,7 +132,9 @@ fn every_file_is_short_and_says_first_what_it_does() {
 fn every_provider_folder_has_the_same_files_and_its_entry_in_the_registry() {
     let folders: BTreeSet<String> = sources()
         .iter()
-        .filter_map(|(name, _)| name.strip_prefix("providers/")?.strip_suffix("/client.rs").map(str::to_owned))
+        .filter_map(|(name, _)| {
+            name.strip_prefix("providers/")?.strip_suffix("/client.rs").map(str::to_owned)
+        })
         .collect();
     let registered: BTreeSet<String> = REGISTRY.iter().map(|kind| kind.name().to_owned()).collect();
     assert_eq!(folders, registered, "folders of src/providers on the left, REGISTRY on the right");
