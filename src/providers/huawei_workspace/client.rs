@@ -81,7 +81,7 @@ impl Memory {
     /// reconnect that a failed reading missed can hide behind an old session.
     fn fresh_table(&self, now: Tick) -> Option<&Table> {
         let read = self.records_at?;
-        let newer = self.listed_at.is_none_or(|listed| read >= listed);
+        let newer = self.listed_at.is_none_or(|listed| read > listed);
         (newer && now.since(read) <= TRUST).then_some(&self.table)
     }
 }

@@ -21,8 +21,8 @@
 //!
 //! Traps: request times have minutes only, answers have seconds. Pages may be capped at 100 rows whatever is asked for,
 //! and lists move between pages. How an open session looks is documented nowhere. A record may be written late: as long as
-//! that lasts, a reconnect that happened between two listings still shows the start of the session before. Failed logins
-//! are records as well. RTT fields are missing in every published example.
+//! that lasts, a reconnect that fell between two listings, or before this process began, still shows the start of the
+//! session before. Failed logins are records as well. RTT fields are missing in every published example.
 //!
 //! It does not discover desktops, count logins, or read the statistics interfaces.
 

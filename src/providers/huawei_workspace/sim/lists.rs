@@ -105,10 +105,11 @@ impl Lists {
         let mut rows: Vec<(i64, u64, Value)> = Vec::new();
         for subject in &population.subjects {
             for (n, session) in subject.sessions.iter().enumerate() {
+                if session.start_ms > visible_ms || !bounds.contains(&session.start_ms) {
+                    continue;
+                }
                 let user = self.user_of(subject, session);
-                if session.start_ms <= visible_ms
-                    && bounds.contains(&session.start_ms)
-                    && query.allows("computer_name", &self.desktop_name(subject))
+                if query.allows("computer_name", &self.desktop_name(subject))
                     && query.allows("user_name", &user)
                     && let Some(record) = self.record(subject, n, &user, visible_ms)
                 {
