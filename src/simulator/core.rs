@@ -1,4 +1,4 @@
-//! The simulated servers as a function: an instant and a request in, an outcome out. Sockets ([`super::server`]) and a
+//! The simulated servers as a function: an instant and a request in, an outcome out. Sockets (`server`) and a
 //! simulation in virtual time call the same function.
 //!
 //! It keeps what servers keep (the APIs' own state, a rate limit, a schedule of faults, a record) and does nothing by
