@@ -10,6 +10,7 @@ use presence_exporter::domain::UnknownReason;
 use presence_exporter::exposition::families::{FAMILIES, OWN_FAMILIES};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::configure;
+use presence_exporter::telemetry::Telemetry;
 
 use crate::env::TestEnv;
 use crate::ops::promql::metric_names;
@@ -107,6 +108,7 @@ fn the_readme_lists_every_family_and_no_other() {
         .iter()
         .map(|family| family.name)
         .chain(OWN_FAMILIES.iter().map(|family| family.name))
+        .chain(["process_*"])
         .map(String::from)
         .collect();
     assert_eq!(metrics_of_the_readme(), code, "README.md on the left, the code on the right");
@@ -133,6 +135,9 @@ fn dashboards_and_alerts_use_only_metrics_that_exist() {
             known.insert(format!("{}{ending}", family.name));
         }
     }
+    let gathered = Telemetry::new("0", "test", "test").gather();
+    known.extend(gathered.iter().map(|family| family.name().to_owned()));
+    assert!(known.contains("process_start_time_seconds"));
     let expressions = crate::ops::expressions();
     assert!(expressions.len() > 20, "alerts and dashboards were not found");
     for expression in expressions {
