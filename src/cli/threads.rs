@@ -16,7 +16,10 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .expect("a runtime needs a few descriptors, and a process without them cannot work");
-    runtime.block_on(future)
+    let value = runtime.block_on(future);
+    // A look-up of a name that hangs sits in a thread of the runtime; nobody waits for it.
+    runtime.shutdown_background();
+    value
 }
 
 /// Runs a future on a runtime and a thread of its own. A panic in it ends the process: a half-dead exporter would report

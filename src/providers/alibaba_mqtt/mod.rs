@@ -87,7 +87,7 @@ const KEYS: &[Key] = &[
         name: "instance",
         shape: Shape::Text,
         need: Need::Required,
-        doc: "The instance's id, such as post-cn-…",
+        doc: "The instance's id, such as post-cn-0pp12gl0001.",
     },
     Key {
         name: "region",

@@ -52,7 +52,7 @@ fn options() -> SimOptions {
 fn credentials() -> Credentials {
     let options = options();
     Credentials {
-        access_key_id: options.key_id,
+        access_key_id: Secret::new(options.key_id),
         secret: Secret::new(options.secret),
         session_token: None,
         region: "cn-north-1".into(),
@@ -170,7 +170,7 @@ fn ids_are_canonical_numbers_of_63_bits_and_nothing_else_is_sent() {
 fn a_wrong_key_secret_or_token_is_unauthorized() {
     let wrong_secret = Credentials { secret: Secret::new("canary-other"), ..credentials() };
     assert_eq!(failure(&loopback(), &client_with(wrong_secret, 123_456)).fault, Fault::Unauthorized);
-    let wrong_id = Credentials { access_key_id: "AKLTOTHER".into(), ..credentials() };
+    let wrong_id = Credentials { access_key_id: Secret::new("AKLTOTHER"), ..credentials() };
     let failed = failure(&loopback(), &client_with(wrong_id, 123_456));
     assert_eq!((failed.fault, failed.message.contains("InvalidAccessKey")), (Fault::Unauthorized, true));
     let temporary = || SimOptions { token: Some("canary+/=token".into()), ..options() };
