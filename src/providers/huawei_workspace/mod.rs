@@ -1,7 +1,7 @@
 //! Huawei Cloud Workspace: who works on which cloud desktop, since when, and over how good a connection.
 //!
-//! Two interfaces answer together. *ListDesktopsConnectStatus* lists every desktop with its status and its users: it says
-//! who is on and who is not. *ListLoginRecordsNew* lists logins, attempted and done: it says since when, and gives the
+//! Two interfaces answer together. `ListDesktopsConnectStatus` lists every desktop with its status and its users: it says
+//! who is on and who is not. `ListLoginRecordsNew` lists logins, attempted and done: it says since when, and gives the
 //! round-trip times. With `records_only` the second is asked alone, for accounts that may use no other.
 //!
 //! | evidence | desktops | users |

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-/// A page of ListDesktopsConnectStatus.
+/// A page of `ListDesktopsConnectStatus`.
 #[derive(Deserialize)]
 pub struct DesktopPage<'a> {
     /// All desktops of the project, not of the page.
@@ -54,7 +54,7 @@ pub struct AttachedUser<'a> {
     pub kind: Option<Cow<'a, str>>,
 }
 
-/// A page of ListLoginRecordsNew.
+/// A page of `ListLoginRecordsNew`.
 #[derive(Deserialize)]
 pub struct RecordPage<'a> {
     /// All records that the filter finds, not those of the page.

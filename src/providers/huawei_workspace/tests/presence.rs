@@ -237,6 +237,7 @@ fn a_reconnect_that_a_failed_reading_missed_does_not_hide_behind_the_old_session
     let listed = bench.listing().0.unwrap();
     let seen = bench.by_id(&listed)["PC"].clone().unwrap();
     assert_eq!((seen.online, seen.started_ms), (true, None));
+    bench.advance(30);
     assert_eq!(bench.round()["PC"].as_ref().unwrap().started_ms, Some(NOW_MS + 50_000));
 }
 
@@ -253,5 +254,6 @@ fn a_long_session_is_found_by_its_desktop_once_the_lookback_is_read() {
         assert!(rounds < 20, "never found");
         bench.advance(30);
     }
+    bench.advance(30);
     assert_eq!(bench.round()["PC"].as_ref().unwrap().started_ms, Some(NOW_MS - 3 * 86_400_000));
 }
