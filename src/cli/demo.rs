@@ -21,6 +21,10 @@ use crate::{net, telemetry};
 /// How often `--truth` prints.
 const TRUTH_EVERY: Duration = Duration::from_secs(5);
 
+/// What each account may ask of the simulator. Workspace's own default of one a second would leave its desktops unknown
+/// for the demo's first ten seconds.
+const REQUESTS_PER_SECOND: f64 = 50.0;
+
 /// Where the demo listens when the port is free; any other free port when not.
 const PREFERRED: &str = "127.0.0.1:10076";
 const ANY: &str = "127.0.0.1:0";
@@ -49,7 +53,8 @@ pub fn main(demo: &Demo) -> Exit {
 }
 
 fn show(demo: &Demo, simulator: &Arc<Simulator>, ports: &Ports) -> Result<(), String> {
-    let setup = Setup { interval: demo.interval, ..Setup::default() };
+    let requests_per_second = Some(REQUESTS_PER_SECOND);
+    let setup = Setup { interval: demo.interval, requests_per_second, ..Setup::default() };
     let yaml = simulator.config_yaml(&setup);
     let configuration = configure(&yaml, &*ports.env, Path::new(""), 0).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
