@@ -47,8 +47,7 @@ impl Exporter {
             option_env!("PRESENCE_EXPORTER_REVISION").unwrap_or("unknown"),
             option_env!("PRESENCE_EXPORTER_RUSTC").unwrap_or("unknown"),
         ));
-        let shared =
-            Shared { ports: ports.clone(), store: store.clone(), telemetry: telemetry.clone() };
+        let shared = Shared { ports: ports.clone(), store: store.clone(), telemetry: telemetry.clone() };
         let max_ages = max_ages(&configuration);
         let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
         let mut installed = Vec::new();

@@ -100,7 +100,8 @@ fn bind(demo: &Demo) -> Result<Server, String> {
 }
 
 fn announce(demo: &Demo, server: &Server, simulator: &Simulator) {
-    let targets: usize = simulator.world().populations.iter().map(|population| population.subjects.len()).sum();
+    let targets: usize =
+        simulator.world().populations.iter().map(|population| population.subjects.len()).sum();
     println!("{targets} simulated targets at {} providers", simulator.world().populations.len());
     for address in server.addresses() {
         println!("metrics: http://{address}{}", demo.web.telemetry_path.as_str());

@@ -11,10 +11,10 @@ use clap::error::ErrorKind;
 pub mod args;
 pub mod check;
 pub mod demo;
+mod load;
 pub mod query;
 pub mod run;
 pub mod simulate;
-mod load;
 mod table;
 mod threads;
 

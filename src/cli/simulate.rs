@@ -93,8 +93,8 @@ async fn serve_until(
 }
 
 fn write_record(simulator: &Simulator, file: &std::path::Path) -> Exit {
-    let written = File::create(file)
-        .and_then(|file| simulator.record().write_json_lines(0, &mut BufWriter::new(file)));
+    let written =
+        File::create(file).and_then(|file| simulator.record().write_json_lines(0, &mut BufWriter::new(file)));
     match written {
         Ok(_) => {
             println!("record: {}", file.display());

@@ -69,8 +69,9 @@ fn the_example_shows_every_key_and_no_other() {
 fn the_example_is_a_good_configuration_as_it_stands() {
     let env = TestEnv::that_answers_everything();
     let base = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let configuration = configure(&read("config.example.yaml"), &env, &base, 0)
-        .unwrap_or_else(|problems| panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>()));
+    let configuration = configure(&read("config.example.yaml"), &env, &base, 0).unwrap_or_else(|problems| {
+        panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>())
+    });
     let asked: BTreeSet<&str> = configuration.sources.iter().map(|source| source.kind.name()).collect();
     let known: BTreeSet<&str> = REGISTRY.iter().map(|kind| kind.name()).collect();
     assert_eq!(asked, known, "the example has a source for each provider");
@@ -115,7 +116,11 @@ fn the_readme_lists_every_family_and_no_other() {
 fn the_readme_names_every_reason_for_unknown() {
     let readme = read("README.md");
     for reason in UnknownReason::all() {
-        assert!(readme.contains(&format!("`{}`", reason.as_str())), "README.md does not explain {}", reason.as_str());
+        assert!(
+            readme.contains(&format!("`{}`", reason.as_str())),
+            "README.md does not explain {}",
+            reason.as_str()
+        );
     }
 }
 
@@ -133,7 +138,11 @@ fn dashboards_and_alerts_use_only_metrics_that_exist() {
     for expression in expressions {
         for name in metric_names(&expression.promql) {
             let ours = name.starts_with("presence_") || name.starts_with("process_");
-            assert!(!ours || known.contains(&name), "{} names {name}, which does not exist", expression.place);
+            assert!(
+                !ours || known.contains(&name),
+                "{} names {name}, which does not exist",
+                expression.place
+            );
         }
     }
 }
