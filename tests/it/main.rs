@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod canary;
+mod contract;
 mod docs;
 mod env;
 mod ops;
 mod scheduler;
+mod stage;
 mod tidy;
 mod virtual_time;
