@@ -178,7 +178,7 @@ fn spec(source: &Source, max_age: Duration) -> SourceSpec {
         provider: source.kind.name(),
         kind: source.target_kind,
         evidence: source.evidence,
-        policy: Policy { max_age },
+        policy: Policy { max_age, arrive: source.settings.arrive_delay, leave: source.settings.leave_delay },
     }
 }
 

@@ -23,7 +23,7 @@ use crate::scheduler::plan::{Rhythm, rhythm};
 use crate::telemetry::{self, Telemetry};
 
 /// Answers are shown at once, so none is too old.
-const POLICY: Policy = Policy { max_age: Duration::from_secs(86_400) };
+const POLICY: Policy = Policy::at_once(Duration::from_secs(86_400));
 
 /// Asks and prints.
 pub fn main(query: &Query) -> Exit {
@@ -112,7 +112,7 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    connections: Option<u32>,
+    connections: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,7 +200,7 @@ fn book(
             for (row, seen) in &answer.rows {
                 let Some(known) = known.get_mut(&row.index) else { continue };
                 match seen {
-                    Ok(seen) => known.state.answered(as_of, seen),
+                    Ok(seen) => known.state.answered(as_of, seen, &POLICY),
                     Err(fault) => known.state.failed(as_of, *fault),
                 }
                 known.receipt = receipt.clone();

@@ -33,6 +33,12 @@ pub const DEFAULT_TIMEOUT: &str = "10s";
 /// The longest timeout, in seconds: five minutes. No gateway keeps a request longer.
 pub const LIMIT_TIMEOUT_S: u64 = 300;
 
+/// Changes settle at once unless the operator says otherwise: a delay is a choice between early and sure.
+pub const DEFAULT_SETTLE: &str = "0s";
+
+/// The longest settle delay, in seconds: longer absences are what `for` in an alert is for.
+pub const LIMIT_SETTLE_S: u64 = crate::domain::presence::SETTLE_MAX.as_secs();
+
 /// The longest time that an answer may count, in seconds: a week. Older presence is no presence.
 pub const LIMIT_MAX_AGE_S: u64 = 604_800;
 
@@ -64,6 +70,10 @@ pub struct SourceSettings {
     pub interval: Duration,
     /// How long one HTTP request may take, from its sending to its last byte.
     pub timeout: Duration,
+    /// How long answers must say online before an offline target is concluded to be.
+    pub arrive_delay: Duration,
+    /// How long answers must say offline before an online target is concluded to be.
+    pub leave_delay: Duration,
     /// How long an answer counts; `None`: three intervals (or planned rounds, if longer) and a timeout.
     pub max_age: Option<Duration>,
 }
@@ -90,6 +100,7 @@ pub fn read_source(reader: &Reader<'_>, name: &str) -> Option<SourceSettings> {
     let (account, provider) = (reader.text("account"), reader.text("provider"));
     let (interval, timeout) = (reader.duration("interval"), reader.duration("timeout"));
     let max_age = optional(reader, "max_age", Reader::duration).ok()?;
+    let (arrive_delay, leave_delay) = (reader.duration("arrive_delay"), reader.duration("leave_delay"));
     let (interval, timeout) = (interval?, timeout?);
     if max_age.is_some_and(|max_age| max_age < interval + timeout) {
         complain_of_max_age(reader, interval + timeout);
@@ -101,6 +112,8 @@ pub fn read_source(reader: &Reader<'_>, name: &str) -> Option<SourceSettings> {
         provider: provider?,
         interval,
         timeout,
+        arrive_delay: arrive_delay?,
+        leave_delay: leave_delay?,
         max_age,
     })
 }
@@ -251,6 +264,18 @@ pub const DEFAULTS_KEYS: &[Key] = &[
         shape: Shape::Duration { min_s: 1, max_s: LIMIT_TIMEOUT_S },
         need: Need::Default(DEFAULT_TIMEOUT),
         doc: "How long one HTTP request may take.",
+    },
+    Key {
+        name: "arrive_delay",
+        shape: Shape::Duration { min_s: 0, max_s: LIMIT_SETTLE_S },
+        need: Need::Default(DEFAULT_SETTLE),
+        doc: "How long answers must say online before an offline target counts as online.",
+    },
+    Key {
+        name: "leave_delay",
+        shape: Shape::Duration { min_s: 0, max_s: LIMIT_SETTLE_S },
+        need: Need::Default(DEFAULT_SETTLE),
+        doc: "How long answers must say offline before an online target counts as offline.",
     },
     Key {
         name: "max_age",

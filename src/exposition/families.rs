@@ -5,7 +5,7 @@
 
 use super::text::Number;
 use crate::domain::View;
-use crate::domain::presence::Presence;
+use crate::domain::presence::{Presence, Transitions};
 use crate::store::SourceSnapshot;
 
 pub use crate::telemetry::OWN_FAMILIES;
@@ -55,6 +55,8 @@ pub(super) enum Value {
     Source(fn(&SourceSnapshot) -> Option<Number>),
     /// One series for each target that has a value; the second argument is the page's Unix time in seconds.
     Target(fn(&View, i64) -> Option<Number>),
+    /// Two series for each target: how often it changed to online, and to offline.
+    Transitions(fn(&View) -> Transitions),
     /// One series for each unknown target, with the reason.
     Reason,
     /// One series for each target, with what is configured about it.
@@ -97,6 +99,15 @@ pub static FAMILIES: &[Family] = &[
             Presence::Offline => Some(flag(false)),
             Presence::Unknown(_) => None,
         }),
+    },
+    Family {
+        name: "presence_observed_online",
+        help: "1 if the newest answer said online, 0 if it said offline, before the delays of the source settle it; absent \
+               while that is unknown.",
+        unit: None,
+        kind: MetricKind::Gauge,
+        labels: TARGET,
+        value: Value::Target(|view, _| view.observed_online.map(flag)),
     },
     Family {
         name: "presence_unknown",
@@ -157,6 +168,51 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Gauge,
         labels: TARGET,
         value: Value::Target(|view, _| whole(view.observed_s)),
+    },
+    Family {
+        name: "presence_last_seen_timestamp_seconds",
+        help: "When the last answer that said online was asked for, as Unix time; kept while the target is offline or \
+               unknown.",
+        unit: SECONDS,
+        kind: MetricKind::Gauge,
+        labels: TARGET,
+        value: Value::Target(|view, _| whole(view.last_seen_s)),
+    },
+    Family {
+        name: "presence_last_change_timestamp_seconds",
+        help: "When the target last changed between online and offline, as settled, as Unix time; kept while it is \
+               unknown, absent before the first change.",
+        unit: SECONDS,
+        kind: MetricKind::Gauge,
+        labels: TARGET,
+        value: Value::Target(|view, _| whole(view.last_change_s)),
+    },
+    Family {
+        name: "presence_transitions_total",
+        help: "Changes of the target between online and offline, as settled, by what it changed to; counted between \
+               scrapes too. Known values are compared across gaps: unknown is no change.",
+        unit: None,
+        kind: MetricKind::Counter,
+        labels: &["source", "kind", "target", "to"],
+        value: Value::Transitions(|view| view.transitions),
+    },
+    Family {
+        name: "presence_observed_transitions_total",
+        help: "Changes of the target between online and offline, as observed, by what it changed to; counted between \
+               scrapes too.",
+        unit: None,
+        kind: MetricKind::Counter,
+        labels: &["source", "kind", "target", "to"],
+        value: Value::Transitions(|view| view.observed_transitions),
+    },
+    Family {
+        name: "presence_reconnects_total",
+        help: "Connections that took another's place while the target stayed online, where the provider tells connections \
+               or their starts apart.",
+        unit: None,
+        kind: MetricKind::Counter,
+        labels: TARGET,
+        value: Value::Target(|view, _| Some(Number::Whole(view.reconnects.into()))),
     },
     Family {
         name: "presence_target_info",

@@ -32,8 +32,7 @@ fn roster(source: u16, ids: impl IntoIterator<Item = impl AsRef<str>>) -> Roster
 }
 
 fn source(name: &str, provider: &'static str, kind: Kind, evidence: Evidence, roster: Roster) -> Installed {
-    let spec =
-        SourceSpec { name: name.into(), provider, kind, evidence, policy: Policy { max_age: MAX_AGE } };
+    let spec = SourceSpec { name: name.into(), provider, kind, evidence, policy: Policy::at_once(MAX_AGE) };
     Installed { spec, roster: Arc::new(roster) }
 }
 

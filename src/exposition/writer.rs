@@ -125,7 +125,8 @@ impl Page {
     /// Goes on with a source's part of a family; returns whether it is complete.
     fn source(&mut self, family: &Family, source: &SourceSnapshot, out: &mut Vec<u8>, full: usize) -> bool {
         let head = &self.heads[self.at.source];
-        let per_target = matches!(family.value, Value::Target(_) | Value::Reason | Value::Info);
+        let per_target =
+            matches!(family.value, Value::Target(_) | Value::Transitions(_) | Value::Reason | Value::Info);
         self.line.clear();
         self.line.extend_from_slice(family.name.as_bytes());
         self.line.extend_from_slice(if per_target { &head.target } else { &head.source });
@@ -147,6 +148,19 @@ impl Page {
                 rows.write(&mut self.at.row, out, pick, |out, _, number| {
                     out.extend_from_slice(b"\"} ");
                     number.write(out);
+                })
+            }
+            Value::Transitions(value) => {
+                let pick = |view: &View| Some(value(view));
+                let line = &self.line;
+                rows.write(&mut self.at.row, out, pick, |out, index, counts| {
+                    out.extend_from_slice(b"\",to=\"online\"} ");
+                    Number::Whole(counts.to_online.into()).write(out);
+                    out.push(b'\n');
+                    out.extend_from_slice(line);
+                    text::label_value(out, source.roster.id(index));
+                    out.extend_from_slice(b"\",to=\"offline\"} ");
+                    Number::Whole(counts.to_offline.into()).write(out);
                 })
             }
             Value::Reason => rows.write(&mut self.at.row, out, unknown, |out, _, reason| {

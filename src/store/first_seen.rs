@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use crate::domain::{ConnKey, Moment, Seen, Tick};
 
@@ -28,7 +29,18 @@ pub(super) struct FirstSeen {
 struct Stay {
     since_s: u32,
     answered: TickSeconds,
+    /// Connections that came and were not yet paired with one that went; only where answers may leave some out.
+    arrivals: u16,
     conns: Conns,
+}
+
+/// What the connections of an answer tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Told {
+    /// When the longest-running current connection began, in Unix milliseconds; `None` when the target is offline.
+    pub started_ms: Option<i64>,
+    /// Connections that took another's place.
+    pub reconnects: u32,
 }
 
 /// Nearly everybody has one connection; that one needs no allocation.
@@ -50,25 +62,41 @@ struct Conn {
 struct TickSeconds(u32);
 
 impl FirstSeen {
-    /// Books an answer about row `index`, not older than the last one, and returns the start of the longest-running
-    /// current connection in Unix milliseconds; `None` when the target is offline.
-    pub(super) fn book(&mut self, index: u32, as_of: Moment, seen: &Seen, max_age: Duration) -> Option<i64> {
+    /// Books an answer about row `index`, not older than the last one.
+    pub(super) fn book(&mut self, index: u32, as_of: Moment, seen: &Seen, max_age: Duration) -> Told {
         if !seen.online {
             self.stays.remove(&index);
-            return None;
+            return Told::default();
         }
-        let stay = self.stays.entry(index).or_insert_with(|| Stay::new(as_of));
-        stay.go_on(as_of, seen, max_age, &mut self.scratch);
-        Some(i64::from(stay.since_s) * 1000)
+        let scratch = &mut self.scratch;
+        match self.stays.entry(index) {
+            Entry::Occupied(mut stay) => stay.get_mut().go_on(as_of, seen, max_age, scratch),
+            Entry::Vacant(place) => {
+                let stay = place.insert(Stay::new(as_of));
+                Told { reconnects: 0, ..stay.begin(as_of, seen, max_age, scratch) }
+            }
+        }
     }
 }
 
 impl Stay {
     fn new(as_of: Moment) -> Self {
-        Self { since_s: seconds(as_of), answered: as_of.tick.into(), conns: Conns::Many(Box::default()) }
+        Self {
+            since_s: seconds(as_of),
+            answered: as_of.tick.into(),
+            arrivals: 0,
+            conns: Conns::Many(Box::default()),
+        }
     }
 
-    fn go_on(&mut self, as_of: Moment, seen: &Seen, max_age: Duration, conns: &mut Vec<Conn>) {
+    /// The first answer of a stay: all of its connections are new, and none takes another's place.
+    fn begin(&mut self, as_of: Moment, seen: &Seen, max_age: Duration, conns: &mut Vec<Conn>) -> Told {
+        let told = self.go_on(as_of, seen, max_age, conns);
+        self.arrivals = 0;
+        told
+    }
+
+    fn go_on(&mut self, as_of: Moment, seen: &Seen, max_age: Duration, conns: &mut Vec<Conn>) -> Told {
         let now = TickSeconds::from(as_of.tick);
         let gap = now.since(self.answered) > max_age;
         self.answered = now;
@@ -80,6 +108,8 @@ impl Stay {
                 conns.push(conn);
             }
         }
+        let gone = self.conns.as_slice().len() - conns.len();
+        let kept = conns.len();
         for &key in &seen.conns {
             if conns.len() == MAX_CONNS {
                 break;
@@ -88,6 +118,7 @@ impl Stay {
                 conns.push(Conn { key, first_seen_s: seconds(as_of), last_seen: now });
             }
         }
+        let new = conns.len() - kept;
         // Connections that are all named tell when the oldest of them began. An answer that may leave some out, or names
         // none, says only that the target is still on, which a gap longer than answers count for breaks.
         let named = !seen.conns.is_empty() && !seen.conns_partial;
@@ -96,6 +127,18 @@ impl Stay {
             self.since_s = oldest.unwrap_or(seconds(as_of));
         }
         self.conns.set(conns);
+        let reconnects = self.pair(gone, new, seen.conns_partial, gap);
+        Told { started_ms: Some(i64::from(self.since_s) * 1000), reconnects }
+    }
+
+    /// How many connections took another's place: those that came as others went. Where answers may leave some out, one is
+    /// gone only long after it was last named, so that what came meanwhile is remembered. What happened in a gap is not
+    /// known to have happened while the target stayed online.
+    fn pair(&mut self, gone: usize, new: usize, partial: bool, gap: bool) -> u32 {
+        let came = if partial { usize::from(self.arrivals) + new } else { new };
+        let pairs = gone.min(came);
+        self.arrivals = if partial && !gap { u16::try_from(came - pairs).unwrap_or(u16::MAX) } else { 0 };
+        if gap { 0 } else { u32::try_from(pairs).unwrap_or(u32::MAX) }
     }
 }
 
@@ -156,7 +199,7 @@ mod tests {
     fn check(answers: &[(u64, Seen, Option<i64>)]) -> FirstSeen {
         let mut table = FirstSeen::default();
         for (n, (seconds, seen, expected)) in answers.iter().enumerate() {
-            let start = table.book(7, at(*seconds), seen, MAX_AGE);
+            let start = table.book(7, at(*seconds), seen, MAX_AGE).started_ms;
             assert_eq!(start, expected.map(|s| s * 1000), "answer {n}");
         }
         table
@@ -170,6 +213,34 @@ mod tests {
             (30, seen(&[2, 3]), Some(20)),
             (40, seen(&[4]), Some(40)),
         ]);
+    }
+
+    /// Reconnects after each of these answers about one target.
+    fn reconnects(answers: &[(u64, Seen)]) -> Vec<u32> {
+        let mut table = FirstSeen::default();
+        answers.iter().map(|(seconds, seen)| table.book(7, at(*seconds), seen, MAX_AGE).reconnects).collect()
+    }
+
+    #[test]
+    fn a_connection_that_takes_anothers_place_is_a_reconnect() {
+        let one_after_another = [(10, seen(&[1])), (20, seen(&[2])), (30, seen(&[2, 3])), (40, seen(&[3]))];
+        assert_eq!(reconnects(&one_after_another), [0, 1, 0, 0]);
+        let across_offline = [(10, seen(&[1])), (20, Seen::offline()), (30, seen(&[2]))];
+        assert_eq!(reconnects(&across_offline), [0, 0, 0]);
+        assert_eq!(reconnects(&[(10, seen(&[1])), (500, seen(&[2]))]), [0, 0], "in a gap nobody knows");
+    }
+
+    #[test]
+    fn behind_several_gateways_a_reconnect_counts_when_the_old_connection_is_gone_for_max_age() {
+        let answers = [
+            (10, partial(&[1])),
+            (40, partial(&[2])),
+            (70, partial(&[2])),
+            (71, partial(&[2])),
+            (90, partial(&[2])),
+        ];
+        assert_eq!(reconnects(&answers), [0, 0, 0, 1, 0]);
+        assert_eq!(reconnects(&[(10, partial(&[1])), (20, partial(&[2])), (30, partial(&[1]))]), [0, 0, 0]);
     }
 
     #[test]

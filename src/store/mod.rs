@@ -181,16 +181,17 @@ impl Source {
     }
 
     fn answered(&mut self, index: u32, as_of: Moment, seen: &Seen) {
-        let max_age = self.spec.policy.max_age;
+        let policy = self.spec.policy;
         let Some(state) = state_mut(&mut self.chunks, index) else { return };
         if !state.accepts(as_of) {
             return;
         }
         if self.spec.evidence == Evidence::FirstSeen {
-            let started_ms = self.first_seen.book(index, as_of, seen, max_age);
-            state.answered(as_of, &without_lists(seen, started_ms));
+            let stay = self.first_seen.book(index, as_of, seen, policy.max_age);
+            state.answered(as_of, &without_lists(seen, stay.started_ms), &policy);
+            state.reconnected(stay.reconnects);
         } else {
-            state.answered(as_of, seen);
+            state.answered(as_of, seen, &policy);
         }
     }
 

@@ -15,7 +15,7 @@ fn installed(name: &str, source: u16, generation: u16, targets: u32, evidence: E
     for n in 0..targets {
         assert!(roster.push(&format!("{name}-{n}"), TargetLabels::default()));
     }
-    let policy = Policy { max_age: MAX_AGE };
+    let policy = Policy::at_once(MAX_AGE);
     let spec = SourceSpec { name: name.into(), provider: "openim", kind: Kind::User, evidence, policy };
     Installed { spec, roster: Arc::new(roster) }
 }
@@ -159,7 +159,7 @@ fn first_seen_sources_get_their_start_from_us_and_others_never_do() {
         store.answered(at(10), &[(row(0), Ok(conn(1)))]);
         store.answered(at(40), &[(row(0), Ok(conn(1)))]);
         let snapshot = store.snapshot();
-        let view = snapshot.sources[0].state(0).expect("a row").view(at(40), &Policy { max_age: MAX_AGE });
+        let view = snapshot.sources[0].state(0).expect("a row").view(at(40), &Policy::at_once(MAX_AGE));
         assert_eq!(view.started_s, expected, "{evidence:?}");
     }
 }
@@ -173,6 +173,6 @@ fn a_late_answer_touches_neither_the_row_nor_its_first_seen_times() {
     store.answered(at(10), &[(row(0), Ok(conn(1)))]);
     store.answered(at(30), &[(row(0), Ok(conn(1)))]);
     let snapshot = store.snapshot();
-    let view = snapshot.sources[0].state(0).expect("a row").view(at(30), &Policy { max_age: MAX_AGE });
+    let view = snapshot.sources[0].state(0).expect("a row").view(at(30), &Policy::at_once(MAX_AGE));
     assert_eq!(view.started_s, Some(1_700_000_030));
 }

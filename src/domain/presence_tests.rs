@@ -1,0 +1,321 @@
+//! The state machine against its laws, and against a model that knows nothing of it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const POLICY: Policy = Policy::at_once(Duration::from_secs(60));
+
+fn at(seconds: u64) -> Moment {
+    Moment { tick: Tick::ZERO, unix_ms: 1_700_000_000_000 }.plus(Duration::from_secs(seconds))
+}
+
+fn delays(arrive: u64, leave: u64) -> Policy {
+    Policy { arrive: Duration::from_secs(arrive), leave: Duration::from_secs(leave), ..POLICY }
+}
+
+fn unix(seconds: u32) -> Option<u32> {
+    Some(1_700_000_000 + seconds)
+}
+
+#[test]
+fn a_state_fits_into_forty_eight_bytes() {
+    assert!(size_of::<State>() <= 48, "{}", size_of::<State>());
+}
+
+#[test]
+fn nothing_known_is_unknown_and_the_latest_fault_names_why() {
+    let mut state = State::default();
+    assert_eq!(state.view(at(1), &POLICY).presence, Presence::Unknown(UnknownReason::NeverPolled));
+    state.failed(at(1), Fault::Throttled);
+    state.failed(at(2), Fault::Timeout);
+    assert_eq!(state.view(at(3), &POLICY).presence, Presence::Unknown(UnknownReason::Fault(Fault::Timeout)));
+}
+
+#[test]
+fn a_failure_changes_nothing_until_the_answer_is_too_old() {
+    let mut state = State::default();
+    state.answered(at(10), &Seen { connections: Some(2), ..Seen::online() }, &POLICY);
+    let before = state.view(at(20), &POLICY);
+    state.failed(at(20), Fault::Unreachable);
+    assert_eq!(state.view(at(20), &POLICY), before);
+    assert_eq!(state.view(at(70), &POLICY).presence, Presence::Online);
+    let late = state.view(at(71), &POLICY);
+    assert_eq!(late.presence, Presence::Unknown(UnknownReason::Fault(Fault::Unreachable)));
+    assert_eq!((late.observed_online, late.connections), (None, None));
+    assert_eq!((late.observed_s, late.last_seen_s), (unix(10), unix(10)));
+}
+
+#[test]
+fn silence_without_a_failure_is_expired() {
+    let mut state = State::default();
+    state.answered(at(10), &Seen::offline(), &POLICY);
+    assert_eq!(state.view(at(71), &POLICY).presence, Presence::Unknown(UnknownReason::Expired));
+}
+
+#[test]
+fn a_late_answer_never_overwrites_a_newer_one() {
+    let mut state = State::default();
+    state.answered(at(20), &Seen::online(), &POLICY);
+    let before = state;
+    state.answered(at(10), &Seen::offline(), &POLICY);
+    state.failed(at(15), Fault::Timeout);
+    assert_eq!(state, before);
+}
+
+#[test]
+fn a_count_keeps_the_detail_of_the_same_stay_and_drops_it_with_the_stay() {
+    let mut state = State::default();
+    let detail = Seen { started_ms: Some(1_699_999_000_000), network_rtt_ms: Some(12), ..Seen::online() };
+    let count = Seen { connections: Some(1), keep_detail: true, ..Seen::online() };
+    state.answered(at(10), &detail, &POLICY);
+    state.answered(at(20), &count, &POLICY);
+    let view = state.view(at(20), &POLICY);
+    assert_eq!(
+        (view.started_s, view.network_rtt_ms, view.connections),
+        (Some(1_699_999_000), Some(12), Some(1))
+    );
+    state.answered(at(30), &Seen { connections: Some(0), ..Seen::offline() }, &POLICY);
+    state.answered(at(40), &count, &POLICY);
+    assert_eq!(state.view(at(40), &POLICY).started_s, None);
+}
+
+#[test]
+fn a_detail_from_before_a_gap_is_not_shown_after_it() {
+    let mut state = State::default();
+    let detail = Seen { started_ms: Some(1_699_999_000_000), ..Seen::online() };
+    state.answered(at(10), &detail, &POLICY);
+    state.answered(at(100), &Seen { keep_detail: true, ..Seen::online() }, &POLICY);
+    assert_eq!(state.view(at(100), &POLICY).started_s, None);
+}
+
+#[test]
+fn a_change_settles_at_the_first_contrary_answer_plus_the_delay_and_needs_no_further_one() {
+    let policy = delays(0, 30);
+    let mut state = State::default();
+    state.answered(at(0), &Seen::online(), &policy);
+    state.answered(at(10), &Seen::offline(), &policy);
+    let just_before = at(40).tick.back(Duration::from_micros(1));
+    let just_before = Moment { tick: just_before, ..at(39) };
+    let view = state.view(just_before, &policy);
+    assert_eq!((view.presence, view.observed_online), (Presence::Online, Some(false)));
+    assert_eq!((view.transitions.to_offline, view.observed_transitions.to_offline), (0, 1));
+    assert_eq!(view.settles_at, Some(at(40).tick));
+    let view = state.view(at(40), &policy);
+    assert_eq!((view.presence, view.last_change_s), (Presence::Offline, unix(40)));
+    assert_eq!((view.transitions.to_offline, view.settles_at), (1, None));
+}
+
+#[test]
+fn a_flap_inside_the_delay_settles_nothing_and_is_counted_raw() {
+    let policy = delays(0, 30);
+    let mut state = State::default();
+    for (second, seen) in
+        [(0, Seen::online()), (10, Seen::offline()), (20, Seen::online()), (35, Seen::offline())]
+    {
+        state.answered(at(second), &seen, &policy);
+    }
+    let view = state.view(at(60), &policy);
+    assert_eq!((view.presence, view.transitions), (Presence::Online, Transitions::default()));
+    assert_eq!(view.observed_transitions, Transitions { to_online: 1, to_offline: 2 });
+    assert_eq!(state.view(at(65), &policy).presence, Presence::Offline, "35 s and a delay of 30 s");
+}
+
+#[test]
+fn a_pending_change_whose_answer_expires_first_never_settles() {
+    let policy = Policy { max_age: Duration::from_secs(20), ..delays(0, 30) };
+    let mut state = State::default();
+    state.answered(at(0), &Seen::online(), &policy);
+    state.answered(at(10), &Seen::offline(), &policy);
+    let view = state.view(at(50), &policy);
+    assert_eq!(view.presence, Presence::Unknown(UnknownReason::Expired));
+    assert_eq!(view.transitions, Transitions::default());
+    state.answered(at(60), &Seen::online(), &policy);
+    assert_eq!(state.view(at(60), &policy).transitions, Transitions::default(), "on, unknown, on is none");
+}
+
+#[test]
+fn leaving_unknown_concludes_at_once_and_counts_one_transition_across_the_gap() {
+    let policy = delays(30, 30);
+    let mut state = State::default();
+    state.answered(at(0), &Seen::online(), &policy);
+    assert_eq!(state.view(at(0), &policy).presence, Presence::Online);
+    state.answered(at(100), &Seen::offline(), &policy);
+    let view = state.view(at(100), &policy);
+    assert_eq!(
+        (view.presence, view.last_change_s, view.last_seen_s),
+        (Presence::Offline, unix(100), unix(0))
+    );
+    assert_eq!((view.transitions.to_offline, view.observed_transitions.to_offline), (1, 1));
+}
+
+#[test]
+fn a_new_start_of_the_only_connection_is_a_reconnect() {
+    let started =
+        |second| Seen { started_ms: Some(at(second).unix_ms), connections: Some(1), ..Seen::online() };
+    let mut state = State::default();
+    state.answered(at(50), &started(1), &POLICY);
+    state.answered(at(60), &started(1), &POLICY);
+    assert_eq!(state.view(at(60), &POLICY).reconnects, 0);
+    state.answered(at(70), &started(65), &POLICY);
+    assert_eq!(state.view(at(70), &POLICY).reconnects, 1);
+    let two = Seen { connections: Some(2), ..started(68) };
+    state.answered(at(80), &two, &POLICY);
+    assert_eq!(state.view(at(80), &POLICY).reconnects, 1, "with two, the older one may simply have ended");
+}
+
+/// One thing that happens to a target. Times are in half seconds.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Online,
+    Offline,
+    Failure,
+}
+
+fn half(halves: u64) -> Moment {
+    Moment { tick: Tick::ZERO, unix_ms: 1_700_000_000_000 }.plus(Duration::from_millis(halves * 500))
+}
+
+/// What is concluded at each half second, by going through time step by step.
+fn model(events: &[(u64, Event)], policy: &Policy, until: u64) -> Vec<Option<bool>> {
+    let halves = |duration: Duration| u64::try_from(duration.as_millis()).unwrap() / 500;
+    let mut settled: Vec<Option<bool>> = Vec::new();
+    for now in 0..=until {
+        let answers = events.iter().filter(|(at, event)| *at <= now && !matches!(event, Event::Failure));
+        let raw = answers.clone().next_back().filter(|(at, _)| now - at <= halves(policy.max_age));
+        let Some((_, event)) = raw else {
+            settled.push(None);
+            continue;
+        };
+        let online = matches!(event, Event::Online);
+        let before = settled.last().copied().flatten();
+        let value = match before {
+            None => online,
+            Some(before) if before == online => before,
+            Some(before) => {
+                // Since when every answer was contrary, without a gap.
+                let since = (0..=now)
+                    .rev()
+                    .take_while(|&step| {
+                        let last = answers.clone().filter(|(at, _)| *at <= step).next_back();
+                        last.is_some_and(|(at, event)| {
+                            step - at <= halves(policy.max_age) && matches!(event, Event::Online) == online
+                        })
+                    })
+                    .last()
+                    .unwrap_or(now);
+                if now - since >= halves(policy.delay(online)) { online } else { before }
+            }
+        };
+        settled.push(Some(value));
+    }
+    settled
+}
+
+fn histories() -> impl Strategy<Value = (Vec<(u64, Event)>, Policy)> {
+    let event = prop_oneof![Just(Event::Online), Just(Event::Offline), Just(Event::Failure)];
+    let events = prop::collection::vec((1_u64..60, event), 1..25).prop_map(|steps| {
+        let mut now = 0;
+        steps
+            .into_iter()
+            .map(|(step, event)| {
+                now += step;
+                (now, event)
+            })
+            .collect::<Vec<_>>()
+    });
+    // Whole seconds, so that everything falls due on a step of the model; ages on a half, so that a gap has a step.
+    let policy = (5_u64..40, 0_u64..30, 0_u64..30).prop_map(|(age, arrive, leave)| Policy {
+        max_age: Duration::from_secs(age),
+        ..delays(arrive, leave)
+    });
+    (events, policy)
+}
+
+proptest! {
+    #[test]
+    fn the_state_machine_agrees_with_the_model_at_every_instant((events, policy) in histories()) {
+        // A gap that is no whole step of the model would be invisible to it.
+        let mut last = None;
+        for (at, event) in &events {
+            if matches!(event, Event::Failure) { continue }
+            if let Some(last) = last { prop_assume!(at - last != u64::try_from(policy.max_age.as_millis() / 500).unwrap() + 1) }
+            last = Some(*at);
+        }
+        let until = events.last().map_or(0, |(at, _)| at + 150);
+        let expected = model(&events, &policy, until);
+        let mut state = State::default();
+        let mut left = events.iter().peekable();
+        for now in 0..=until {
+            while let Some((at, event)) = left.next_if(|(at, _)| *at <= now) {
+                match event {
+                    Event::Online => state.answered(half(*at), &Seen::online(), &policy),
+                    Event::Offline => state.answered(half(*at), &Seen::offline(), &policy),
+                    Event::Failure => state.failed(half(*at), Fault::Timeout),
+                }
+            }
+            let seen = match state.view(half(now), &policy).presence {
+                Presence::Online => Some(true),
+                Presence::Offline => Some(false),
+                Presence::Unknown(_) => None,
+            };
+            prop_assert_eq!(seen, expected[usize::try_from(now).unwrap()], "at half second {}", now);
+        }
+    }
+
+    #[test]
+    fn what_a_view_says_does_not_depend_on_who_looked_before((events, policy) in histories(), looks in prop::collection::vec(0_u64..600, 0..40)) {
+        let mut state = State::default();
+        let mut watched = State::default();
+        for (at, event) in &events {
+            for look in looks.iter().filter(|look| *look <= at) {
+                // Looking returns a value and must leave the state alone.
+                let _ = watched.view(half(*look), &policy);
+            }
+            for state in [&mut state, &mut watched] {
+                match event {
+                    Event::Online => state.answered(half(*at), &Seen::online(), &policy),
+                    Event::Offline => state.answered(half(*at), &Seen::offline(), &policy),
+                    Event::Failure => state.failed(half(*at), Fault::Timeout),
+                }
+            }
+            prop_assert_eq!(state, watched);
+        }
+    }
+
+    #[test]
+    fn times_and_counters_never_go_back_and_known_values_alternate((events, policy) in histories()) {
+        let mut state = State::default();
+        let mut before: Option<View> = None;
+        let until = events.last().map_or(0, |(at, _)| at + 150);
+        let mut left = events.iter().peekable();
+        let mut known: Vec<bool> = Vec::new();
+        for now in 0..=until {
+            while let Some((at, event)) = left.next_if(|(at, _)| *at <= now) {
+                match event {
+                    Event::Online => state.answered(half(*at), &Seen::online(), &policy),
+                    Event::Offline => state.answered(half(*at), &Seen::offline(), &policy),
+                    Event::Failure => state.failed(half(*at), Fault::ServerError),
+                }
+            }
+            let view = state.view(half(now), &policy);
+            match view.presence {
+                Presence::Online if known.last() != Some(&true) => known.push(true),
+                Presence::Offline if known.last() != Some(&false) => known.push(false),
+                _ => {}
+            }
+            let counted = (view.transitions.to_online + view.transitions.to_offline) as usize;
+            prop_assert_eq!(counted, known.len().saturating_sub(1));
+            if let Some(before) = before {
+                prop_assert!(view.observed_s >= before.observed_s);
+                prop_assert!(view.last_seen_s >= before.last_seen_s);
+                prop_assert!(view.last_change_s >= before.last_change_s);
+                prop_assert!(view.transitions.to_online >= before.transitions.to_online);
+                prop_assert!(view.transitions.to_offline >= before.transitions.to_offline);
+                prop_assert!(view.observed_transitions.to_online >= before.observed_transitions.to_online);
+                prop_assert!(view.observed_transitions.to_offline >= before.observed_transitions.to_offline);
+            }
+            before = Some(view);
+        }
+    }
+}
