@@ -164,7 +164,7 @@ fn a_new_start_of_the_only_connection_is_a_reconnect() {
     assert_eq!(state.view(at(80), &POLICY).reconnects, 1, "with two, the older one may simply have ended");
 }
 
-/// One thing that happens to a target. Times are in half seconds.
+/// One thing that happens to a target.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Online,
@@ -172,150 +172,150 @@ enum Event {
     Failure,
 }
 
-fn half(halves: u64) -> Moment {
-    Moment { tick: Tick::ZERO, unix_ms: 1_700_000_000_000 }.plus(Duration::from_millis(halves * 500))
+/// The steps in which the tests go through time. Answers come on every fourth, changes settle between those, so that no
+/// step sees two changes.
+const STEP: Duration = Duration::from_millis(125);
+
+fn step(number: u32) -> Moment {
+    Moment { tick: Tick::ZERO, unix_ms: 1_700_000_000_000 }.plus(STEP * number)
 }
 
-/// What is concluded at each half second, by going through time step by step.
-fn model(events: &[(u64, Event)], policy: &Policy, until: u64) -> Vec<Option<bool>> {
-    let halves = |duration: Duration| u64::try_from(duration.as_millis()).unwrap() / 500;
-    let mut settled: Vec<Option<bool>> = Vec::new();
-    for now in 0..=until {
-        let answers = events.iter().filter(|(at, event)| *at <= now && !matches!(event, Event::Failure));
-        let raw = answers.clone().next_back().filter(|(at, _)| now - at <= halves(policy.max_age));
-        let Some((_, event)) = raw else {
-            settled.push(None);
-            continue;
-        };
-        let online = matches!(event, Event::Online);
-        let before = settled.last().copied().flatten();
-        let value = match before {
-            None => online,
-            Some(before) if before == online => before,
-            Some(before) => {
-                // Since when every answer was contrary, without a gap.
-                let since = (0..=now)
-                    .rev()
-                    .take_while(|&step| {
-                        let last = answers.clone().filter(|(at, _)| *at <= step).next_back();
-                        last.is_some_and(|(at, event)| {
-                            step - at <= halves(policy.max_age) && matches!(event, Event::Online) == online
-                        })
-                    })
-                    .last()
-                    .unwrap_or(now);
-                if now - since >= halves(policy.delay(online)) { online } else { before }
+/// What is concluded at each step, by going through time step by step.
+fn model(events: &[(u32, Event)], policy: &Policy, until: u32) -> Vec<Option<bool>> {
+    let (mut settled, mut contrary_since): (Option<bool>, Option<u32>) = (None, None);
+    let mut last: Option<(u32, bool)> = None;
+    let mut events = events.iter().peekable();
+    let conclude = |now| {
+        let before = last;
+        while let Some((at, event)) = events.next_if(|(at, _)| *at <= now) {
+            match event {
+                Event::Online => last = Some((*at, true)),
+                Event::Offline => last = Some((*at, false)),
+                Event::Failure => {}
             }
+        }
+        let gap = before.is_none_or(|(at, _)| STEP * (now - at) > policy.max_age);
+        let Some((_, online)) = last.filter(|(at, _)| STEP * (now - at) <= policy.max_age) else {
+            contrary_since = None;
+            return None;
         };
-        settled.push(Some(value));
-    }
-    settled
+        match settled {
+            Some(value) if value == online => contrary_since = None,
+            Some(_) if !gap => {
+                let since = *contrary_since.get_or_insert(now);
+                if STEP * (now - since) >= policy.delay(online) {
+                    (settled, contrary_since) = (Some(online), None);
+                }
+            }
+            _ => (settled, contrary_since) = (Some(online), None),
+        }
+        settled
+    };
+    (0..=until).map(conclude).collect()
 }
 
-fn histories() -> impl Strategy<Value = (Vec<(u64, Event)>, Policy)> {
+/// What happens, at which steps, under which policy.
+fn histories() -> impl Strategy<Value = (Vec<(u32, Event)>, Policy)> {
     let event = prop_oneof![Just(Event::Online), Just(Event::Offline), Just(Event::Failure)];
-    let events = prop::collection::vec((1_u64..60, event), 1..25).prop_map(|steps| {
+    let events = prop::collection::vec((1_u32..60, event), 1..25).prop_map(|steps| {
         let mut now = 0;
-        steps
-            .into_iter()
-            .map(|(step, event)| {
-                now += step;
-                (now, event)
-            })
-            .collect::<Vec<_>>()
+        let mut place = |(pause, event)| {
+            now += pause * 4;
+            (now, event)
+        };
+        steps.into_iter().map(&mut place).collect::<Vec<_>>()
     });
-    // Whole seconds, so that everything falls due on a step of the model; ages on a half, so that a gap has a step.
-    let policy = (5_u64..40, 0_u64..30, 0_u64..30).prop_map(|(age, arrive, leave)| Policy {
+    let delay = prop_oneof![Just(0_u64), (0_u64..30).prop_map(|seconds| seconds * 1000 + 250)];
+    let policy = (5_u64..40, delay.clone(), delay).prop_map(|(age, arrive, leave)| Policy {
         max_age: Duration::from_secs(age),
-        ..delays(arrive, leave)
+        arrive: Duration::from_millis(arrive),
+        leave: Duration::from_millis(leave),
     });
     (events, policy)
+}
+
+fn happen(state: &mut State, (at, event): (u32, Event), policy: &Policy) {
+    match event {
+        Event::Online => state.answered(step(at), &Seen::online(), policy),
+        Event::Offline => state.answered(step(at), &Seen::offline(), policy),
+        Event::Failure => state.failed(step(at), Fault::ServerError),
+    }
+}
+
+/// Goes through a history and past its end; `look` sees each step.
+fn walk(events: &[(u32, Event)], policy: &Policy, mut look: impl FnMut(u32, &View)) {
+    let mut state = State::default();
+    let mut left = events.iter().peekable();
+    for now in 0..=events.last().map_or(0, |(at, _)| at + 600) {
+        while let Some(event) = left.next_if(|(at, _)| *at <= now) {
+            happen(&mut state, *event, policy);
+        }
+        look(now, &state.view(step(now), policy));
+    }
 }
 
 proptest! {
     #[test]
     fn the_state_machine_agrees_with_the_model_at_every_instant((events, policy) in histories()) {
-        // A gap that is no whole step of the model would be invisible to it.
-        let mut last = None;
-        for (at, event) in &events {
-            if matches!(event, Event::Failure) { continue }
-            if let Some(last) = last { prop_assume!(at - last != u64::try_from(policy.max_age.as_millis() / 500).unwrap() + 1) }
-            last = Some(*at);
-        }
-        let until = events.last().map_or(0, |(at, _)| at + 150);
-        let expected = model(&events, &policy, until);
-        let mut state = State::default();
-        let mut left = events.iter().peekable();
-        for now in 0..=until {
-            while let Some((at, event)) = left.next_if(|(at, _)| *at <= now) {
-                match event {
-                    Event::Online => state.answered(half(*at), &Seen::online(), &policy),
-                    Event::Offline => state.answered(half(*at), &Seen::offline(), &policy),
-                    Event::Failure => state.failed(half(*at), Fault::Timeout),
-                }
-            }
-            let seen = match state.view(half(now), &policy).presence {
+        let expected = model(&events, &policy, events.last().map_or(0, |(at, _)| at + 600));
+        let mut wrong = None;
+        walk(&events, &policy, |now, view| {
+            let value = match view.presence {
                 Presence::Online => Some(true),
                 Presence::Offline => Some(false),
                 Presence::Unknown(_) => None,
             };
-            prop_assert_eq!(seen, expected[usize::try_from(now).unwrap()], "at half second {}", now);
-        }
+            if value != expected[now as usize] {
+                wrong.get_or_insert((now, value));
+            }
+        });
+        prop_assert_eq!(wrong, None);
     }
 
     #[test]
-    fn what_a_view_says_does_not_depend_on_who_looked_before((events, policy) in histories(), looks in prop::collection::vec(0_u64..600, 0..40)) {
-        let mut state = State::default();
-        let mut watched = State::default();
-        for (at, event) in &events {
-            for look in looks.iter().filter(|look| *look <= at) {
-                // Looking returns a value and must leave the state alone.
-                let _ = watched.view(half(*look), &policy);
+    fn what_a_view_says_does_not_depend_on_who_looked_before(
+        (events, policy) in histories(),
+        looks in prop::collection::vec(0_u32..2400, 0..40),
+    ) {
+        let (mut state, mut watched) = (State::default(), State::default());
+        for event in &events {
+            happen(&mut state, *event, &policy);
+            for look in looks.iter().filter(|look| **look >= event.0) {
+                let _ = watched.view(step(*look), &policy);
             }
-            for state in [&mut state, &mut watched] {
-                match event {
-                    Event::Online => state.answered(half(*at), &Seen::online(), &policy),
-                    Event::Offline => state.answered(half(*at), &Seen::offline(), &policy),
-                    Event::Failure => state.failed(half(*at), Fault::Timeout),
-                }
-            }
-            prop_assert_eq!(state, watched);
+            happen(&mut watched, *event, &policy);
+        }
+        for look in looks {
+            prop_assert_eq!(state.view(step(look), &policy), watched.view(step(look), &policy));
         }
     }
 
     #[test]
     fn times_and_counters_never_go_back_and_known_values_alternate((events, policy) in histories()) {
-        let mut state = State::default();
-        let mut before: Option<View> = None;
-        let until = events.last().map_or(0, |(at, _)| at + 150);
-        let mut left = events.iter().peekable();
         let mut known: Vec<bool> = Vec::new();
-        for now in 0..=until {
-            while let Some((at, event)) = left.next_if(|(at, _)| *at <= now) {
-                match event {
-                    Event::Online => state.answered(half(*at), &Seen::online(), &policy),
-                    Event::Offline => state.answered(half(*at), &Seen::offline(), &policy),
-                    Event::Failure => state.failed(half(*at), Fault::ServerError),
-                }
-            }
-            let view = state.view(half(now), &policy);
+        let mut before: Option<View> = None;
+        let mut wrong = None;
+        walk(&events, &policy, |now, view| {
             match view.presence {
                 Presence::Online if known.last() != Some(&true) => known.push(true),
                 Presence::Offline if known.last() != Some(&false) => known.push(false),
                 _ => {}
             }
             let counted = (view.transitions.to_online + view.transitions.to_offline) as usize;
-            prop_assert_eq!(counted, known.len().saturating_sub(1));
-            if let Some(before) = before {
-                prop_assert!(view.observed_s >= before.observed_s);
-                prop_assert!(view.last_seen_s >= before.last_seen_s);
-                prop_assert!(view.last_change_s >= before.last_change_s);
-                prop_assert!(view.transitions.to_online >= before.transitions.to_online);
-                prop_assert!(view.transitions.to_offline >= before.transitions.to_offline);
-                prop_assert!(view.observed_transitions.to_online >= before.observed_transitions.to_online);
-                prop_assert!(view.observed_transitions.to_offline >= before.observed_transitions.to_offline);
+            let counts = |view: &View| {
+                let (settled, raw) = (view.transitions, view.observed_transitions);
+                [settled.to_online, settled.to_offline, raw.to_online, raw.to_offline]
+            };
+            let times = |view: &View| [view.observed_s, view.last_seen_s, view.last_change_s];
+            let back = before.is_some_and(|before| {
+                times(view).iter().zip(times(&before)).any(|(new, old)| *new < old)
+                    || counts(view).iter().zip(counts(&before)).any(|(new, old)| *new < old)
+            });
+            if back || counted != known.len().saturating_sub(1) {
+                wrong.get_or_insert((now, *view));
             }
-            before = Some(view);
-        }
+            before = Some(*view);
+        });
+        prop_assert_eq!(wrong, None);
     }
 }
