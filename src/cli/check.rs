@@ -1,8 +1,8 @@
 //! `check`: is this configuration good? Sends nothing.
 
-use super::Exit;
 use super::args::Check;
 use super::load::load;
+use super::{Exit, say};
 use crate::net;
 
 /// Prints what the configuration holds, or every problem in it.
@@ -16,11 +16,11 @@ pub fn main(check: &Check) -> Exit {
         }
     }
     let targets: u64 = configuration.sources.iter().map(|source| u64::from(source.roster.len())).sum();
-    println!(
+    say(&format!(
         "{}: good: {} accounts, {} sources, {targets} targets",
         check.config.file.display(),
         configuration.accounts.len(),
         configuration.sources.len(),
-    );
+    ));
     Exit::Done
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::args::{Query, QueryFormat};
 use super::load::load;
-use super::{Exit, table::table, threads};
+use super::{Exit, say, table::table, threads};
 use crate::domain::presence::Presence;
 use crate::domain::{Moment, Policy, Roster, State, Target, TargetLabels};
 use crate::net;
@@ -57,7 +57,7 @@ pub fn main(query: &Query) -> Exit {
     match query.output {
         QueryFormat::Table => print_table(&rows),
         QueryFormat::Json => match serde_json::to_string_pretty(&rows) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => say(&text),
             Err(error) => {
                 eprintln!("the answer cannot be written as JSON: {error}");
                 return Exit::Failed;
@@ -270,7 +270,7 @@ fn print_table(rows: &[Row]) {
             ]
         })
         .collect();
-    print!("{}", table(&head, &cells));
+    say(&table(&head, &cells));
     let mut reasons: Vec<&str> = rows.iter().filter_map(|row| row.evidence.failure.as_deref()).collect();
     reasons.sort_unstable();
     reasons.dedup();
