@@ -17,10 +17,16 @@ pub fn main(check: &Check) -> Exit {
     }
     let targets: u64 = configuration.sources.iter().map(|source| u64::from(source.roster.len())).sum();
     say(&format!(
-        "{}: good: {} accounts, {} sources, {targets} targets",
+        "{}: good: {}, {}, {}",
         check.config.file.display(),
-        configuration.accounts.len(),
-        configuration.sources.len(),
+        counted(configuration.accounts.len() as u64, "account"),
+        counted(configuration.sources.len() as u64, "source"),
+        counted(targets, "target"),
     ));
     Exit::Done
+}
+
+fn counted(number: impl Into<u64>, what: &str) -> String {
+    let number = number.into();
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
