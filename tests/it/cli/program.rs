@@ -196,8 +196,9 @@ pub fn get(address: &str, path: &str, headers: &[&str]) -> Option<Answer> {
 
 /// Sends a GET, and leaves the answer unread.
 pub fn ask(stream: &mut TcpStream, path: &str, headers: &[&str]) -> Option<()> {
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.0\r\n{headers}\r\n").ok()
+    let request = format!("GET {path} HTTP/1.0");
+    let lines = [&[request.as_str()], headers, &["", ""]].concat();
+    stream.write_all(lines.join("\r\n").as_bytes()).ok()
 }
 
 /// The page of metrics, uncompressed.
@@ -254,9 +255,9 @@ pub fn quiet_seed(targets: usize, seconds: i64) -> String {
     (1..10_000).find(quiet).expect("one world in some ten is quiet").to_string()
 }
 
-/// The value of the sample with exactly this name and these labels.
-pub fn sample(page: &str, series: &str) -> Option<f64> {
-    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+/// The value, as written, of the sample with exactly this name and these labels.
+pub fn sample(page: &str, series: &str) -> Option<String> {
+    page.lines().find_map(|line| Some(line.strip_prefix(series)?.strip_prefix(' ')?.to_owned()))
 }
 
 /// The names of all providers, which simulations take for names of sources.

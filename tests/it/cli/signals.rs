@@ -74,8 +74,8 @@ fn an_exporter_whose_providers_all_hang_still_ends_within_its_grace() {
     let mut exporter = exporter(&config);
     let address = exporter.address();
     let (status, text) = ready(&address);
-    let names: String = providers().map(|name| format!("{name}\n")).collect();
-    assert_eq!((status, text), (503, format!("Sources without a first answer:\n{names}")));
+    let names: Vec<&str> = providers().collect();
+    assert_eq!((status, text), (503, format!("Sources without a first answer:\n{}\n", names.join("\n"))));
     let (ended, took) = timed(|| {
         exporter.signal("TERM");
         exporter.ended()
