@@ -157,6 +157,10 @@ pub struct Demo {
     /// How often every target is asked about
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = interval)]
     pub interval: Duration,
+    /// HTTP requests a second that each account may spend
+    #[arg(long = "requests-per-second", value_name = "COUNT", default_value = "20",
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub requests_per_second: u16,
     /// Print the simulator's own truth beside the exporter's counts, again and again
     #[arg(long)]
     pub truth: bool,

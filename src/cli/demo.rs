@@ -21,10 +21,6 @@ use crate::{net, telemetry};
 /// How often `--truth` prints.
 const TRUTH_EVERY: Duration = Duration::from_secs(5);
 
-/// What each account may ask of the simulator. Workspace's own default of one a second would leave its desktops unknown
-/// for the demo's first ten seconds.
-const REQUESTS_PER_SECOND: f64 = 50.0;
-
 /// Where the demo listens when the port is free; any other free port when not.
 const PREFERRED: &str = "127.0.0.1:10076";
 const ANY: &str = "127.0.0.1:0";
@@ -53,7 +49,7 @@ pub fn main(demo: &Demo) -> Exit {
 }
 
 fn show(demo: &Demo, simulator: &Arc<Simulator>, ports: &Ports) -> Result<(), String> {
-    let requests_per_second = Some(REQUESTS_PER_SECOND);
+    let requests_per_second = Some(demo.requests_per_second.into());
     let setup = Setup { interval: demo.interval, requests_per_second, ..Setup::default() };
     let yaml = simulator.config_yaml(&setup);
     let configuration = configure(&yaml, &*ports.env, Path::new(""), 0).map_err(|problems| {
@@ -82,7 +78,13 @@ fn show(demo: &Demo, simulator: &Arc<Simulator>, ports: &Ports) -> Result<(), St
     let ending = async {
         threads::after(demo.duration, &*clock).await;
         // The comparison is taken while everything still runs.
-        say(&comparison(simulator, &store, clock.now()));
+        let comparison = comparison(simulator, &store, clock.now());
+        say(&format!(
+            "{comparison}
+
+{}",
+            spending(demo, simulator)
+        ));
     };
     let beside = async {
         tokio::select! {
@@ -151,4 +153,17 @@ fn comparison(simulator: &Simulator, store: &Store, now: Moment) -> String {
     }
     let head = ["SOURCE", "TRULY ONLINE", "TRULY OFFLINE", "ONLINE", "OFFLINE", "UNKNOWN"];
     table(&head, &rows)
+}
+
+/// What came in at the simulator, and how much of it in its fullest second.
+fn spending(demo: &Demo, simulator: &Simulator) -> String {
+    let record = simulator.record();
+    let mut rows = Vec::new();
+    for (cloud, _) in simulator.addresses() {
+        let fullest = record.fullest_window(cloud, Duration::from_secs(1));
+        let requests = record.entries().iter().filter(|entry| entry.cloud == cloud).count();
+        let cells = [requests, fullest, usize::from(demo.requests_per_second)];
+        rows.push([vec![cloud.to_owned()], cells.map(|cell| cell.to_string()).to_vec()].concat());
+    }
+    table(&["CLOUD", "REQUESTS", "FULLEST SECOND", "ALLOWED A SECOND"], &rows)
 }

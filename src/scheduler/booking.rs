@@ -118,7 +118,7 @@ impl Book {
         store.answered(as_of, &answer.rows);
         store.heard(source.roster.source(), source.roster.generation(), as_of);
         for row in &answer.details {
-            line.detail(number, row.index, done.ended.tick);
+            line.detail(number, row.index);
         }
         if is_log(source, &done.job.ask) {
             self.sources[number].since_ms = Some(as_of.unix_ms);

@@ -71,7 +71,7 @@ fn the_example_is_a_good_configuration_as_it_stands() {
     let env = TestEnv::that_answers_everything();
     let base = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let configuration = configure(&read("config.example.yaml"), &env, &base, 0).unwrap_or_else(|problems| {
-        panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>())
+        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
     let asked: BTreeSet<&str> = configuration.sources.iter().map(|source| source.kind.name()).collect();
     let known: BTreeSet<&str> = REGISTRY.iter().map(|kind| kind.name()).collect();

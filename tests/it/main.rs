@@ -1,10 +1,15 @@
 //! Everything that is tested from outside, in one binary: each further one costs a link.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod canary;
 mod cli;
+mod contract;
 mod docs;
 mod end_to_end;
 mod env;
 mod ops;
 mod scheduler;
+mod stage;
 mod tidy;
 mod virtual_time;

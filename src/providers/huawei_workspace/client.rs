@@ -196,7 +196,10 @@ impl Workspace {
             memory.backlog.passed(&plan, began.unix_ms);
             memory.records_at = Some(began.tick);
         }
-        self.read_more(run, began, plan.window.start_ms).await;
+        // Who is online comes first: the past is read once there was a listing.
+        if self.records_only || self.memory().listed_at.is_some() {
+            self.read_more(run, began, plan.window.start_ms).await;
+        }
         let mut memory = self.memory();
         let wanted = |login: &Login| {
             let ids = [&login.desktop_id, &login.computer];

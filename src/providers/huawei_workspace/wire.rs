@@ -21,6 +21,7 @@ pub struct DesktopPage<'a> {
 /// A desktop. The schema says `attach_users` and `connect_status`, the published example `attach_infos` and
 /// `login_status`.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub struct Desktop<'a> {
     #[serde(borrow, default)]
     pub desktop_id: Option<Cow<'a, str>>,

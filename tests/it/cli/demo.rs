@@ -14,7 +14,7 @@ fn comparison(stdout: &str) -> Vec<(String, [u32; 2], [u32; 3])> {
         let [truly_online, truly_offline, online, offline, unknown] = numbers[..] else { panic!("{line}") };
         (name, [truly_online, truly_offline], [online, offline, unknown])
     };
-    table.lines().skip(1).map(row).collect()
+    table.lines().skip(1).take_while(|line| !line.is_empty()).map(row).collect()
 }
 
 #[test]
@@ -31,6 +31,20 @@ fn a_demo_ends_by_itself_and_the_exporter_says_what_is_true() {
         assert!(*truly_online > 0 && *truly_offline > 0 && truly_online + truly_offline == 12, "{name}");
     }
     assert!(ended.stdout.starts_with("60 simulated targets at 5 providers\nmetrics: http://127.0.0.1:"));
+    let spent: Vec<Vec<&str>> = ended
+        .stdout
+        .rsplit_once("CLOUD ")
+        .expect("it says what was spent")
+        .1
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(spent.len(), 4);
+    for row in &spent {
+        let number = |column: usize| row[column].parse::<u32>().expect("a number");
+        assert!(number(1) > 0 && number(2) <= number(3), "no second exceeds what is allowed: {row:?}");
+    }
     let last = ended.stderr.lines().last().expect("it logs");
     assert!(last.ends_with("level=INFO msg=stopped"), "{last}");
 }

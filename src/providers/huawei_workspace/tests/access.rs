@@ -337,7 +337,7 @@ fn the_simulators_own_keys_make_a_configuration() {
     for auth in ["key", "password"] {
         let api = Simulated::new(options(&[("auth", auth), ("subject", "user")]));
         let flow = |keys: Vec<(&str, String)>| {
-            keys.iter().map(|(name, value)| format!("{name}: {value}, ")).collect::<String>()
+            keys.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ") + ", "
         };
         let account = flow(api.account_keys("http://127.0.0.1:1")).replace("region: sim-region-1, ", "");
         let source = flow(api.source_keys(&Population::new(super::super::NAME, PROJECT_ID, vec![])));

@@ -1,0 +1,80 @@
+//! A provider that asks us to wait is not asked meanwhile, and one that refuses us is not hammered. Judged by the
+//! simulator's record of what came.
+
+use std::time::Duration;
+
+use presence_exporter::domain::Tick;
+use presence_exporter::providers::sim::Trouble;
+use presence_exporter::simulator::faults::Kind;
+
+use crate::stage::{Script, Stage};
+
+/// One question at a time, so that nothing is under way when the first refusal arrives.
+fn one_by_one() -> Stage {
+    Script::default().edit(|yaml| yaml.replace("    cloud:", "    concurrency: 1\n    cloud:")).play()
+}
+
+/// When requests of a cloud were struck, in order; and when any came after the first of these.
+fn since_struck(stage: &Stage, cloud: &str) -> Vec<Tick> {
+    let entries = stage.simulator.record().entries();
+    let of_cloud = entries.iter().filter(|entry| entry.cloud == cloud);
+    of_cloud.skip_while(|entry| entry.fault.is_none()).map(|entry| entry.at.tick).collect()
+}
+
+/// Waits until so many requests came to each cloud from the first struck one on; returns their instants.
+fn wait_for_struck(stage: &Stage, count: usize) -> Vec<(&'static str, Vec<Tick>)> {
+    stage.wait("requests at every cloud", || {
+        let clouds = stage.simulator.addresses().into_iter();
+        let ticks: Vec<_> = clouds.map(|(cloud, _)| (cloud, since_struck(stage, cloud))).collect();
+        let there = ticks.iter().all(|(_, ticks)| ticks.len() >= count);
+        if there { Ok(ticks) } else { Err(format!("{ticks:?}")) }
+    })
+}
+
+#[test]
+fn no_request_leaves_while_the_provider_wants_us_to_wait() {
+    const WAIT: Duration = Duration::from_secs(40);
+    let stage = one_by_one();
+    stage.wait_for_truth();
+    stage.strike(Kind::Worded(Trouble::Throttled { retry_after_s: Some(40) }));
+    wait_for_struck(&stage, 1);
+    // Whoever forgets the wait has every reason to ask now; who keeps it has two seconds to go.
+    stage.leap(WAIT - Duration::from_secs(2));
+    for (cloud, ticks) in wait_for_struck(&stage, 2) {
+        assert!(ticks[1].since(ticks[0]) >= WAIT, "{cloud}: asked after {:?}", ticks[1].since(ticks[0]));
+    }
+}
+
+#[test]
+fn a_provider_that_only_says_slow_down_is_asked_ever_more_slowly() {
+    let stage = one_by_one();
+    stage.wait_for_truth();
+    stage.strike(Kind::Worded(Trouble::Throttled { retry_after_s: None }));
+    for (cloud, ticks) in wait_for_struck(&stage, 4) {
+        let gaps: Vec<f64> = ticks.windows(2).map(|pair| pair[1].since(pair[0]).as_secs_f64()).collect();
+        // A second, doubled each time, of which chance leaves at least half.
+        for (gap, least) in gaps.iter().zip([0.5, 1.0, 2.0]) {
+            assert!(*gap >= least, "{cloud}: {gaps:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_key_is_never_asked_so_often_that_it_is_locked() {
+    // Workspace's gateway locks a key for five minutes after more than five refusals in a row; its lock is simulated.
+    let secret = presence_exporter::providers::sim::SimOptions::default().secret;
+    let stage = Script::default().edit(move |yaml| yaml.replace(&secret, "a-mistyped-secret")).play();
+    for _ in 0..20 {
+        let before = stage.simulator.record().total();
+        stage.leap(Duration::from_secs(61));
+        stage.wait("the next attempt, if one is due", || {
+            let clouds = stage.simulator.addresses().len() as u64;
+            let came = stage.simulator.record().total() - before;
+            if came > 0 || clouds == 0 { Ok(()) } else { Err(format!("{came} requests")) }
+        });
+    }
+    for (cloud, _) in stage.simulator.addresses() {
+        let worst = stage.simulator.record().fullest_window(cloud, Duration::from_secs(300));
+        assert!(worst <= 5, "{cloud}: {worst} refused requests within five minutes");
+    }
+}
