@@ -1,6 +1,7 @@
 //! `query`: ask a source's provider now, and show what it answers, with the evidence: action, request id, when.
 //!
-//! It asks each question once, within the account's budget, and keeps nothing. Exit code 2 when a target stays unknown.
+//! It asks each question once (a log beside a listing twice, since the first time looks only a little back), within the
+//! account's budget, and keeps nothing. Exit code 2 when a target stays unknown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -143,7 +144,10 @@ async fn round(source: &Source, ports: &Ports, gate: Arc<dyn Gate>) -> Vec<Row> 
     let all: Vec<Target<'_>> = source.roster.iter().collect();
     let steps = source.provider.round();
     let mut details = Vec::new();
-    for step in &steps {
+    // A listing tells which sessions the log is still to be searched for.
+    let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
+    let rounds = if has_log && steps.len() > 1 { 2 } else { 1 };
+    for step in std::iter::repeat_n(&steps, rounds).flatten() {
         let questions: Vec<(Question<'_>, &[Target<'_>])> = match step {
             Step::Log { .. } => {
                 vec![(Question::Log { roster: &source.roster, since_ms: None }, all.as_slice())]
@@ -253,7 +257,7 @@ fn print_table(rows: &[Row]) {
     let head =
         ["TARGET", "STATE", "REASON", "CONNECTIONS", "SINCE", "RTT", "E2E RTT", "ACTION", "REQUEST ID"];
     let dash = || "-".to_owned();
-    let seconds = |value: Option<f64>| value.map_or_else(dash, |value| format!("{value} s"));
+    let seconds = |value: Option<f64>| value.map_or_else(dash, |value| format!("{value:.3} s"));
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
