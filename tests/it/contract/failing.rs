@@ -96,6 +96,7 @@ fn wait_for_failed_polls(stage: &Stage, leap: Duration) {
         let all = now.iter().zip(&before).all(|(now, before)| now > before);
         if all { Ok(()) } else { Err(format!("{before:?}, then {now:?}")) }
     });
+    stage.wait_for_failures();
 }
 
 /// How many requests of each cloud were struck.
@@ -124,7 +125,7 @@ fn a_provider_that_says_no_makes_everybody_unknown_and_nobody_offline() {
             },
             worded(Trouble::Unauthorized, Fault::Unauthorized),
             worded(Trouble::Throttled { retry_after_s: None }, Fault::Throttled),
-            worded(Trouble::Throttled { retry_after_s: Some(40) }, Fault::Throttled),
+            worded(Trouble::Throttled { retry_after_s: Some(2) }, Fault::Throttled),
         ],
         check,
     );

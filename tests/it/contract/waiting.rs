@@ -39,6 +39,7 @@ fn no_request_leaves_while_the_provider_wants_us_to_wait() {
     stage.wait_for_truth();
     stage.strike(Kind::Worded(Trouble::Throttled { retry_after_s: Some(40) }));
     wait_for_struck(&stage, 1);
+    stage.wait_for_failures();
     // Whoever forgets the wait has every reason to ask now; who keeps it has two seconds to go.
     stage.leap(WAIT - Duration::from_secs(2));
     for (cloud, ticks) in wait_for_struck(&stage, 2) {
