@@ -18,7 +18,7 @@ use crate::ports::{Ports, Transport};
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::{AccountTask, Polling, Shared, SourceTask, plan};
 use crate::store::{Installed, Store};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{InFlight, Telemetry};
 
 /// This build's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -92,6 +92,18 @@ impl Exporter {
     }
 }
 
+/// A page that counts as being answered until it is dropped.
+struct Counted {
+    page: Page,
+    _in_flight: InFlight,
+}
+
+impl Pieces for Counted {
+    fn next_piece(&mut self, out: &mut Vec<u8>) -> bool {
+        self.page.next_piece(out)
+    }
+}
+
 impl Control for Desk {
     fn page(&self, format: Format, only: &[String]) -> Result<Box<dyn Pieces>, UnknownSource> {
         let snapshot = self.store.snapshot();
@@ -101,7 +113,8 @@ impl Control for Desk {
         }
         let now = self.ports.clock.now();
         let page = Page::new(snapshot, now, self.telemetry.gather(), format);
-        Ok(Box::new(only.iter().fold(page, |page, name| page.only_source(name))))
+        let page = only.iter().fold(page, |page, name| page.only_source(name));
+        Ok(Box::new(Counted { page, _in_flight: self.telemetry.http_begun() }))
     }
 
     fn awaited(&self) -> Vec<Arc<str>> {

@@ -92,6 +92,10 @@ pub struct Check {
     pub config: ConfigFlag,
 }
 
+/// Unlike `run`, which has to be found at its port, the demo takes another one when its own is taken.
+const DEMO_LISTEN: &str = "Address to listen on, HOST:PORT or :PORT; may be given several times [default: \
+                           127.0.0.1:10076, or a free port if that one is taken]";
+
 /// How `query` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum QueryFormat {
@@ -110,8 +114,14 @@ pub struct Query {
     /// The targets to ask about, by id; all of the source's when left out
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// How to print
-    #[arg(long = "output", value_name = "FORM", value_enum, default_value = "table")]
+    /// How to print: table or json
+    #[arg(
+        long = "output",
+        value_name = "FORM",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "table"
+    )]
     pub output: QueryFormat,
     /// The configuration file.
     #[command(flatten)]
@@ -138,13 +148,18 @@ pub struct WorldFlags {
 
 /// The flags of `demo`.
 #[derive(Debug, Clone, Args)]
+#[command(mut_arg("listen", |listen| listen.help(DEMO_LISTEN)))]
 pub struct Demo {
     /// Stop by itself after this time, such as 30s; run until interrupted when left out
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// How often every target is asked about
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub interval: Duration,
+    /// HTTP requests a second that each account may spend
+    #[arg(long = "requests-per-second", value_name = "COUNT", default_value = "20",
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub requests_per_second: u16,
     /// Print the simulator's own truth beside the exporter's counts, again and again
     #[arg(long)]
     pub truth: bool,
@@ -175,7 +190,7 @@ pub struct Simulate {
     #[arg(long = "rate-limit", value_name = "COUNT")]
     pub rate_limit: Option<u32>,
     /// Stop by itself after this time, such as 30s; run until interrupted when left out
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// The world.
     #[command(flatten)]
@@ -183,6 +198,10 @@ pub struct Simulate {
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write it like 30s, 5m or 1h 30m".to_owned())
 }
 
 fn log_level() -> impl TypedValueParser<Value = LogLevel> {

@@ -49,7 +49,8 @@ pub fn main(demo: &Demo) -> Exit {
 }
 
 fn show(demo: &Demo, simulator: &Arc<Simulator>, ports: &Ports) -> Result<(), String> {
-    let setup = Setup { interval: demo.interval, ..Setup::default() };
+    let requests_per_second = Some(demo.requests_per_second.into());
+    let setup = Setup { interval: demo.interval, requests_per_second, ..Setup::default() };
     let yaml = simulator.config_yaml(&setup);
     let configuration = configure(&yaml, &*ports.env, Path::new(""), 0).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -77,7 +78,7 @@ fn show(demo: &Demo, simulator: &Arc<Simulator>, ports: &Ports) -> Result<(), St
     let ending = async {
         threads::after(demo.duration, &*clock).await;
         // The comparison is taken while everything still runs.
-        print!("{}", comparison(simulator, &store, clock.now()));
+        print!("{}\n{}", comparison(simulator, &store, clock.now()), spending(demo, simulator));
     };
     let beside = async {
         tokio::select! {
@@ -146,4 +147,17 @@ fn comparison(simulator: &Simulator, store: &Store, now: Moment) -> String {
     }
     let head = ["SOURCE", "TRULY ONLINE", "TRULY OFFLINE", "ONLINE", "OFFLINE", "UNKNOWN"];
     table(&head, &rows)
+}
+
+/// What came in at the simulator, and how much of it in its fullest second.
+fn spending(demo: &Demo, simulator: &Simulator) -> String {
+    let record = simulator.record();
+    let mut rows = Vec::new();
+    for (cloud, _) in simulator.addresses() {
+        let fullest = record.fullest_window(cloud, Duration::from_secs(1));
+        let requests = record.entries().iter().filter(|entry| entry.cloud == cloud).count();
+        let cells = [requests, fullest, usize::from(demo.requests_per_second)];
+        rows.push([vec![cloud.to_owned()], cells.map(|cell| cell.to_string()).to_vec()].concat());
+    }
+    table(&["CLOUD", "REQUESTS", "FULLEST SECOND", "ALLOWED A SECOND"], &rows)
 }

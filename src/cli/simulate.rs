@@ -58,9 +58,10 @@ pub(super) fn bind(
     rate_limit: Option<u32>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Simulator, (Exit, String)> {
-    let faults = world.faults.iter().map(|text| {
-        fault_text::parse(text, &places()).map_err(|why| (Exit::Usage, format!("--fault {text:?}: {why}")))
-    });
+    let faults = world
+        .faults
+        .iter()
+        .map(|text| fault_text::parse(text, &places()).map_err(|why| (Exit::Usage, format!("--{why}"))));
     let options = Options {
         scenario: Scenario {
             seed: world.seed,

@@ -27,6 +27,7 @@ impl Tick {
     }
 
     /// This tick moved back by `by`, not before the beginning.
+    #[must_use]
     pub fn back(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(micros(by)))
     }

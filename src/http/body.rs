@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::io::Write;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -67,8 +67,11 @@ impl PageContent {
         while self.state == State::Writing {
             if self.made == PIECES_PER_TURN {
                 self.made = 0;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                // Waking ourselves would queue us before the runtime looks at its sockets again, which it does between
+                // some sixty such turns only. Its own way to yield looks first.
+                if pin!(tokio::task::yield_now()).poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
             }
             self.made += 1;
             let bytes = self.next();
@@ -90,10 +93,8 @@ impl PageContent {
             Some((text, encoder)) => {
                 text.clear();
                 let more = self.pieces.next_piece(text);
-                let packed = encoder.write_all(text).and_then(|()| match more {
-                    true => Ok(()),
-                    false => encoder.try_finish(),
-                });
+                let packed =
+                    encoder.write_all(text).and_then(|()| if more { Ok(()) } else { encoder.try_finish() });
                 packed.expect("writing into memory does not fail");
                 (more, text.len(), std::mem::take(encoder.get_mut()))
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 /// Pages of metrics under way at once, unless `--web.max-requests` says otherwise. The figure that other exporters have;
-/// a page under way costs about 200 KiB.
+/// a page under way costs up to half a megabyte, most of it the compressor's.
 pub const MAX_REQUESTS: usize = 40;
 
 /// What is allowed. The defaults suit a few scrapers, people with browsers, and nobody's patience beyond that.

@@ -41,9 +41,10 @@ impl FromStr for ListenAddress {
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
         }
     }
 }
@@ -52,10 +53,7 @@ impl ListenAddress {
     /// The sockets of this address: usually one, more where a name has several addresses. The error says which address
     /// and why.
     pub(super) fn bind(&self) -> Result<Vec<TcpListener>, String> {
-        let bound = match self.host.is_empty() {
-            true => self.bind_everywhere(),
-            false => self.bind_named(),
-        };
+        let bound = if self.host.is_empty() { self.bind_everywhere() } else { self.bind_named() };
         bound.map_err(|error| format!("cannot listen on {self}: {}", reason(&error)))
     }
 

@@ -19,7 +19,7 @@ use super::limits::deadline;
 use super::routes::Routes;
 use super::{Control, Limits, ListenAddress, TelemetryPath};
 
-/// What a connection may hold of an answer that its reader has not taken yet: two pieces.
+/// What a connection may hold of an answer that its reader has not taken yet, before no further piece is made: two pieces.
 const WRITE_BUFFER: usize = 128 * 1024;
 
 /// How long accepting pauses when the system has no file or memory left for a connection. Trying on at once would only

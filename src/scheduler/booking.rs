@@ -96,7 +96,7 @@ impl Book {
                 pause.failed(done.ended.tick, failure.fault, failure.wait, chance);
                 self.failed(done, failure, &sources[done.job.source], store, line, chance);
                 if failure.fault.is_account_wide() {
-                    self.account_refused(done.ended, failure.fault, sources, store);
+                    account_refused(done.ended, failure.fault, sources, store);
                 }
             }
         }
@@ -118,7 +118,7 @@ impl Book {
         store.answered(as_of, &answer.rows);
         store.heard(source.roster.source(), source.roster.generation(), as_of);
         for row in &answer.details {
-            line.detail(number, row.index, done.ended.tick);
+            line.detail(number, row.index);
         }
         if is_log(source, &done.job.ask) {
             self.sources[number].since_ms = Some(as_of.unix_ms);
@@ -194,15 +194,6 @@ impl Book {
         }
     }
 
-    /// Every target of a refused account is told why nothing more will come.
-    fn account_refused(&mut self, at: Moment, fault: Fault, sources: &[SourceTask], store: &Store) {
-        for source in sources {
-            let roster = &source.roster;
-            store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), fault);
-            store.silent(roster.source(), roster.generation());
-        }
-    }
-
     fn well(&mut self, number: usize, source: &SourceTask) {
         let page = &mut self.sources[number];
         page.failures = 0;
@@ -225,6 +216,15 @@ impl Book {
         let action = receipt.action.unwrap_or("none");
         let request_id = receipt.request_id.as_deref().unwrap_or("");
         warn!(%account, %source, %fault, action, request_id, reason = failure.message, "a question failed");
+    }
+}
+
+/// Every target of a refused account is told why nothing more will come.
+fn account_refused(at: Moment, fault: Fault, sources: &[SourceTask], store: &Store) {
+    for source in sources {
+        let roster = &source.roster;
+        store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), fault);
+        store.silent(roster.source(), roster.generation());
     }
 }
 

@@ -1,8 +1,11 @@
-//! What to ask next: a cursor over each source's batches, and a heap for what left the line (retries, halves of a refused
-//! batch, details). Pure: time comes in, questions come out; work is proportional to questions, not to targets.
+//! What to ask next: a cursor over each source's batches, a heap for what left the line (retries, halves of a refused
+//! batch), and a queue of details. Pure: time comes in, questions come out; work is proportional to questions, not to
+//! targets.
+//!
+//! Who is online comes before since when: details wait while other questions are due, but never for ever.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::plan::Rhythm;
@@ -13,6 +16,9 @@ const SLACK: u32 = 10;
 
 /// Details waiting at most, per account; beyond it the next round asks for them again.
 const DETAILS_MAX: usize = 10_000;
+
+/// While other questions are due all the time, every so-manieth question is a detail.
+const DETAIL_TURN: u32 = 5;
 
 /// One question to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +69,10 @@ struct Beat {
 pub struct Line {
     beats: Vec<Beat>,
     left: BinaryHeap<Reverse<Left>>,
-    details: HashSet<(usize, u32)>,
+    details: VecDeque<(usize, u32)>,
+    awaited: HashSet<(usize, u32)>,
+    /// Questions asked since the last detail.
+    turn: u32,
     order: u64,
 }
 
@@ -97,21 +106,24 @@ impl Line {
     /// When the next question is due; `None` while every source waits for an answer.
     pub fn due(&self) -> Option<Tick> {
         let beats = self.beats.iter().filter(|beat| !beat.waiting).map(|beat| beat.due);
-        beats.chain(self.left.peek().map(|Reverse(left)| left.due)).min()
+        let details = self.details.front().map(|_| Tick::ZERO);
+        beats.chain(self.left.peek().map(|Reverse(left)| left.due)).chain(details).min()
     }
 
-    /// Takes the question that has been due longest, if any is due at `now`.
+    /// Takes the question that has been due longest, if any is due at `now`; a detail when there is none, or when details
+    /// have waited for their turn.
     pub fn next(&mut self, now: Tick) -> Option<Job> {
-        let beat = (0..self.beats.len())
-            .filter(|&n| !self.beats[n].waiting)
-            .min_by_key(|&n| self.beats[n].due)
-            .filter(|&n| self.beats[n].due <= now);
-        let left = self.left.peek().map(|Reverse(left)| left.due).filter(|&due| due <= now);
-        match (beat, left) {
-            (Some(n), Some(due)) if self.beats[n].due < due => Some(self.step(n, now)),
-            (Some(n), None) => Some(self.step(n, now)),
-            (_, Some(_)) => self.pop(),
-            (None, None) => None,
+        let details_turn = self.turn + 1 >= DETAIL_TURN && !self.details.is_empty();
+        let other = if details_turn { None } else { self.longest_due(now) };
+        match other {
+            Some(job) => {
+                self.turn += 1;
+                Some(job)
+            }
+            None => {
+                self.turn = 0;
+                self.next_detail()
+            }
         }
     }
 
@@ -122,9 +134,9 @@ impl Line {
     }
 
     /// Asks for the detail of a target as soon as may be; once, however often it is asked for.
-    pub fn detail(&mut self, source: usize, index: u32, now: Tick) {
-        if self.details.len() < DETAILS_MAX && self.details.insert((source, index)) {
-            self.again(Job { source, ask: Ask::Detail(index), attempt: 0 }, now);
+    pub fn detail(&mut self, source: usize, index: u32) {
+        if self.details.len() < DETAILS_MAX && self.awaited.insert((source, index)) {
+            self.details.push_back((source, index));
         }
     }
 
@@ -150,12 +162,24 @@ impl Line {
         }
     }
 
-    fn pop(&mut self) -> Option<Job> {
-        let Reverse(Left { job, .. }) = self.left.pop()?;
-        if let Ask::Detail(index) = job.ask {
-            self.details.remove(&(job.source, index));
+    fn longest_due(&mut self, now: Tick) -> Option<Job> {
+        let beat = (0..self.beats.len())
+            .filter(|&n| !self.beats[n].waiting)
+            .min_by_key(|&n| self.beats[n].due)
+            .filter(|&n| self.beats[n].due <= now);
+        let left = self.left.peek().map(|Reverse(left)| left.due).filter(|&due| due <= now);
+        match (beat, left) {
+            (Some(n), Some(due)) if self.beats[n].due < due => Some(self.step(n, now)),
+            (Some(n), None) => Some(self.step(n, now)),
+            (_, Some(_)) => self.left.pop().map(|Reverse(left)| left.job),
+            (None, None) => None,
         }
-        Some(job)
+    }
+
+    fn next_detail(&mut self) -> Option<Job> {
+        let (source, index) = self.details.pop_front()?;
+        self.awaited.remove(&(source, index));
+        Some(Job { source, ask: Ask::Detail(index), attempt: 0 })
     }
 
     fn step(&mut self, source: usize, now: Tick) -> Job {
@@ -237,12 +261,30 @@ mod tests {
     fn a_detail_is_asked_once_and_may_be_asked_for_again_afterwards() {
         let mut line = spread(1);
         line.next(at(0));
-        line.detail(0, 3, at(1));
-        line.detail(0, 3, at(1));
+        line.detail(0, 3);
+        line.detail(0, 3);
         assert_eq!(line.next(at(1)).map(|job| job.ask), Some(Ask::Detail(3)));
         assert_eq!(line.next(at(1)), None);
-        line.detail(0, 3, at(2));
+        line.detail(0, 3);
         assert!(line.next(at(2)).is_some());
+    }
+
+    #[test]
+    fn details_wait_for_other_questions_but_not_for_ever() {
+        let mut line = spread(10);
+        for index in 0..50 {
+            line.detail(0, index);
+        }
+        let mut asked = Vec::new();
+        for _ in 0..20 {
+            // Every beat is due all the time.
+            asked.push(matches!(line.next(at(1_000_000)).map(|job| job.ask), Some(Ask::Detail(_))));
+            line.beats[0].due = at(0);
+        }
+        assert_eq!(asked.iter().filter(|detail| **detail).count(), 4, "{asked:?}");
+        assert_eq!(line.due(), Some(at(0)));
+        line.beats[0].due = at(2_000_000);
+        assert!(matches!(line.next(at(1_000_000)), Some(Job { ask: Ask::Detail(_), .. })));
     }
 
     #[test]

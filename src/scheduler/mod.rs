@@ -1,7 +1,7 @@
 //! Decides what is asked when, asks it within budget, and books the answers. One [`Polling`] an account; all of them run
 //! on one thread.
 //!
-//! In reading order: [`plan`] cuts sources into questions and says what they cost; [`line`] says which is next; [`budget`]
+//! In reading order: [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
 //! follows from an answer or a failure; [`pause`] says when to leave a provider alone. Only [`account`] and [`gate`] wait;
 //! the rest are decisions.

@@ -1,4 +1,4 @@
-//! The simulated servers as a function: an instant and a request in, an outcome out. Sockets ([`super::server`]) and a
+//! The simulated servers as a function: an instant and a request in, an outcome out. Sockets (`server`) and a
 //! simulation in virtual time call the same function.
 //!
 //! It keeps what servers keep (the APIs' own state, a rate limit, a schedule of faults, a record) and does nothing by
@@ -136,13 +136,11 @@ impl Core {
         for kind in kinds {
             let cloud = kind.cloud().name;
             let api = kind.simulate(options.api.get(kind.name()).cloned().unwrap_or_default());
-            match servers.iter_mut().find(|server| server.cloud == cloud) {
-                Some(server) => server.apis.push((kind.name(), api)),
-                None => {
-                    let apis = vec![(kind.name(), api)];
-                    servers.push(Server { cloud, apis, admitted: VecDeque::new() });
-                }
-            }
+            let number = servers.iter().position(|server| server.cloud == cloud).unwrap_or_else(|| {
+                servers.push(Server { cloud, apis: Vec::new(), admitted: VecDeque::new() });
+                servers.len() - 1
+            });
+            servers[number].apis.push((kind.name(), api));
         }
         Self {
             world,

@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn a_probability_is_kept_and_repeats_with_the_seed() {
         let incident = Incident { probability: 0.25, ..Incident::always("all", Kind::Reset) };
-        let once = struck(incident.clone(), &[1; 4_000]);
-        assert_eq!(once, struck(incident, &[1; 4_000]));
+        let once = struck(incident.clone(), &vec![1; 4_000]);
+        assert_eq!(once, struck(incident, &vec![1; 4_000]));
         let share = once.iter().filter(|&&struck| struck).count();
         assert!((850..1_150).contains(&share), "{share} of 4000");
     }

@@ -127,7 +127,8 @@ impl Simulator {
         Ok(Self { shell: Arc::new(shell), listeners, addresses, world, record })
     }
 
-    /// Answers requests until `stop` is done; then every connection is closed. Runs on any tokio runtime with I/O.
+    /// Answers requests until `stop` is done; then every connection is closed. Runs on any tokio runtime with I/O. The
+    /// ports stay taken until the simulator is dropped, and new connections wait for the next `serve`.
     pub async fn serve(&self, stop: impl Future<Output = ()>) -> io::Result<()> {
         server::serve(&self.shell, &self.listeners, stop).await
     }
@@ -182,6 +183,9 @@ impl Simulator {
     }
 }
 
+#[cfg(test)]
+#[path = "provider_tests.rs"]
+mod provider_tests;
 #[cfg(test)]
 #[path = "socket_tests.rs"]
 mod socket_tests;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::timeline::{Habits, Maker, Span};
+use super::timeline::{Habits, Maker, Span, WHOLE};
 use crate::domain::Platform::{self, Android, Harmony, Ios, Linux, Macos, Other, Tablet, Web, Windows};
 use crate::providers::ProviderKind;
 use crate::providers::sim::{Population, Subject, World};
@@ -18,13 +18,14 @@ use crate::providers::sim::{Population, Subject, World};
 pub struct Scenario {
     /// Decides everything that is left to chance.
     pub seed: u64,
-    /// How long after the origin things still happen.
+    /// How long after the origin things still happen, a month at most; then all but those always online are gone.
     pub horizon: Duration,
     /// Subjects in each population of a provider, by provider name; else [`Scenario::default_targets`].
     pub targets: BTreeMap<String, usize>,
     /// Subjects in each population.
     pub default_targets: usize,
-    /// Populations of each provider: several instances, apps or projects in one account.
+    /// Populations of each provider: several instances or apps in one account. A provider whose accounts stand for one
+    /// server or project has one, whatever is said here.
     pub populations: usize,
 }
 
@@ -32,7 +33,7 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             seed: 1,
-            horizon: Duration::from_secs(6 * 3_600),
+            horizon: Duration::from_secs(86_400),
             targets: BTreeMap::new(),
             default_targets: 25,
             populations: 1,
@@ -50,16 +51,16 @@ impl Scenario {
     pub fn world(&self, kinds: &[&'static dyn ProviderKind], origin_ms: i64) -> World {
         let ms = |d: Duration| i64::try_from(d.as_millis()).expect("at most a month");
         let span = Span {
-            begin_ms: origin_ms - ms(BEFORE),
-            origin_ms,
-            end_ms: origin_ms + ms(self.horizon.min(MAX_HORIZON)),
+            begin: origin_ms - ms(BEFORE),
+            origin: origin_ms,
+            end: origin_ms + ms(self.horizon.min(MAX_HORIZON)),
         };
         // High bits keep the ids of sessions apart from anything countable, low bits count.
         let mut next_id = (self.seed << 40 | 1 << 32) & (u64::MAX >> 1);
         let mut populations = Vec::new();
         for kind in kinds {
-            for number in 0..self.populations {
-                let mut rng = Rng::with_seed(self.seed ^ name_bits(kind.name()).rotate_left(number as u32));
+            for number in (0_u32..).take(Style::of(kind.name()).populations(self.populations)) {
+                let mut rng = Rng::with_seed(self.seed ^ name_bits(kind.name()).rotate_left(number));
                 populations.push(self.population(kind.name(), number, span, &mut rng, &mut next_id));
             }
         }
@@ -69,21 +70,22 @@ impl Scenario {
     fn population(
         &self,
         provider: &'static str,
-        number: usize,
+        number: u32,
         span: Span,
         rng: &mut Rng,
         next_id: &mut u64,
     ) -> Population {
         let style = Style::of(provider);
         let scope = (style.scope)(number, rng);
-        let offset = rng.f64();
+        let offset = rng.i64(0..WHOLE);
         let subjects = self.targets.get(provider).copied().unwrap_or(self.default_targets);
         let mut maker = Maker { rng, span, habits: style.habits, next_id, offset };
-        let subjects = (0..subjects)
+        let subjects = (0_u32..)
+            .take(subjects)
             .map(|index| Subject {
                 id: (style.id)(number, index),
                 user: (style.user)(index),
-                sessions: maker.sessions(index),
+                sessions: maker.sessions(index as usize),
             })
             .collect();
         Population::new(provider, scope, subjects)
@@ -99,26 +101,34 @@ fn name_bits(name: &str) -> u64 {
 /// What the ids of a provider look like and what its clients do. Ids depend on numbers only, so that the same population
 /// of another size begins with the same subjects.
 struct Style {
-    scope: fn(usize, &mut Rng) -> String,
-    id: fn(usize, usize) -> String,
-    user: fn(usize) -> String,
+    /// Whether an account stands for one server or project, so that there cannot be several populations.
+    one_scope: bool,
+    scope: fn(u32, &mut Rng) -> String,
+    id: fn(u32, u32) -> String,
+    user: fn(u32) -> String,
     habits: Habits,
 }
 
 const DESKTOP_CLIENTS: &[Platform] = &[Windows, Windows, Windows, Macos, Linux, Android, Ios];
 
 impl Style {
+    fn populations(&self, wanted: usize) -> usize {
+        if self.one_scope { wanted.min(1) } else { wanted }
+    }
+
     fn of(provider: &str) -> Self {
-        let nobody: fn(usize) -> String = |_| String::new();
+        let nobody: fn(u32) -> String = |_| String::new();
         let habits = |platforms, several| Habits { platforms, several, failures: &[] };
         match provider {
             "alibaba_smartag" => Self {
+                one_scope: false,
                 scope: |_, rng| format!("sag-{}", letters(rng, "abcdefghijklmnopqrstuvwxyz0123456789", 18)),
                 id: |_, index| format!("{}@corp", person(index)),
                 user: nobody,
                 habits: habits(&[Android, Ios, Windows, Macos], true),
             },
             "alibaba_mqtt" => Self {
+                one_scope: false,
                 scope: |_, rng| {
                     format!("post-cn-{}", letters(rng, "abcdefghijklmnopqrstuvwxyz0123456789", 11))
                 },
@@ -127,21 +137,24 @@ impl Style {
                 habits: habits(&[Other], false),
             },
             "volcengine_rtc" => Self {
-                scope: |number, rng| (100_000 + 1_000 * number as u32 + rng.u32(..1_000)).to_string(),
+                one_scope: false,
+                scope: |number, rng| (100_000 + 1_000 * number + rng.u32(..1_000)).to_string(),
                 id: decimal,
                 user: nobody,
                 habits: habits(&[Android, Android, Ios, Web], true),
             },
             "openim" => Self {
+                one_scope: true,
                 scope: |number, _| format!("im-{}", number + 1),
                 id: chat_user,
                 user: nobody,
                 habits: habits(&[Ios, Android, Windows, Macos, Web, Linux, Tablet, Harmony], true),
             },
             "huawei_workspace" => Self {
+                one_scope: true,
                 scope: |_, rng| letters(rng, "0123456789abcdef", 32),
                 id: |number, index| {
-                    format!("{}{:05}", ["CN-DEV-", "CN-OPS-", "CN-LAB-"][number % 3], index + 1)
+                    format!("{}{:05}", ["CN-DEV-", "CN-OPS-", "CN-LAB-"][number as usize % 3], index + 1)
                 },
                 // Five desktops are shared out among four people: one of them has two.
                 user: |index| format!("{}@local.com", person(index * 4 / 5)),
@@ -152,6 +165,7 @@ impl Style {
                 },
             },
             _ => Self {
+                one_scope: false,
                 scope: |number, _| format!("scope-{}", number + 1),
                 id: |number, index| format!("subject-{}-{:04}", number + 1, index + 1),
                 user: nobody,
@@ -178,18 +192,18 @@ const LAST: [&str; 31] = [
 ];
 
 /// A person's name, another for each number: `first.last`, with a number from the 993rd on.
-fn person(index: usize) -> String {
+fn person(index: u32) -> String {
     // 32 and 31 have no common factor, so both lists turn with each number and no pair comes twice in 992.
-    let (first, last) = (FIRST[index % FIRST.len()], LAST[index % LAST.len()]);
-    match index / (FIRST.len() * LAST.len()) {
+    let (first, last) = (FIRST[index as usize % FIRST.len()], LAST[index as usize % LAST.len()]);
+    match index as usize / (FIRST.len() * LAST.len()) {
         0 => format!("{first}.{last}"),
         again => format!("{first}.{last}{}", again + 1),
     }
 }
 
 /// An MQTT client id: group, three at-signs, device. Devices carry what a signature has to encode.
-fn device(number: usize, index: usize) -> String {
-    let group = ["GID_fleet", "GID_sensors", "GID-kiosk"][(number + index / 40) % 3];
+fn device(number: u32, index: u32) -> String {
+    let group = ["GID_fleet", "GID_sensors", "GID-kiosk"][(number + index / 40) as usize % 3];
     let device = index + 1;
     match index % 11 {
         7 => format!("{group}@@@gate/{device:04}+a"),
@@ -199,8 +213,8 @@ fn device(number: usize, index: usize) -> String {
 }
 
 /// A decimal id in the range of i64: short ones, and long ones that a floating-point number would spoil.
-fn decimal(number: usize, index: usize) -> String {
-    let plain = 10_001 + 1_000_000 * number as i64 + index as i64;
+fn decimal(number: u32, index: u32) -> String {
+    let plain = 10_001 + 1_000_000 * i64::from(number) + i64::from(index);
     match index % 9 {
         2 => (i64::MAX - plain + 10_001).to_string(),
         5 => (7_290_000_000_000_000_000 + plain * 1_000_003).to_string(),
@@ -209,10 +223,10 @@ fn decimal(number: usize, index: usize) -> String {
 }
 
 /// A chat user's id: whatever the operator's own system calls people, in any script.
-fn chat_user(number: usize, index: usize) -> String {
+fn chat_user(number: u32, index: u32) -> String {
     let user = index + 1;
     match index % 10 {
-        3 => format!("{}", 2_890_713_225 + 1_000_000 * number + index),
+        3 => format!("{}", 2_890_713_225 + 1_000_000 * u64::from(number) + u64::from(index)),
         5 => format!("用户-{user:04}"),
         6 => format!("zoë+{user}@example.com"),
         8 => format!("00{user:04}"),

@@ -156,9 +156,6 @@ async fn deliver(
         shell.wait(outcome.delay).await;
     }
     let (mut head, body) = response(&outcome.reply).into_parts();
-    let mut promise = |length: usize| {
-        head.headers.insert(CONTENT_LENGTH, length.into());
-    };
     let body = match outcome.delivery {
         Delivery::Whole => full(body),
         Delivery::Hang => {
@@ -166,18 +163,21 @@ async fn deliver(
             return Err(broken(&reset));
         }
         Delivery::Reset => return Err(broken(&reset)),
-        Delivery::Giant(bytes) => in_steps(shell, reset, vec![Step::Fill(bytes)]),
+        Delivery::Giant(bytes) => {
+            head.headers.remove(CONTENT_LENGTH);
+            in_steps(shell, reset, vec![Step::Fill(bytes)])
+        }
         Delivery::Drip(over) => {
-            promise(body.len());
+            head.headers.insert(CONTENT_LENGTH, body.len().into());
             in_steps(shell, reset, drops(&body, over))
         }
         Delivery::Truncated(at) => {
             // More is promised than there is, even of an empty body.
-            promise(body.len().max(at + 1));
+            head.headers.insert(CONTENT_LENGTH, body.len().max(at + 1).into());
             in_steps(shell, reset, vec![Step::Send(body.slice(..at.min(body.len()))), Step::Wait(FLUSH)])
         }
         Delivery::ResetAfter(at) => {
-            promise(body.len().max(at + 1));
+            head.headers.insert(CONTENT_LENGTH, body.len().max(at + 1).into());
             let first = body.slice(..at.min(body.len()));
             in_steps(shell, reset, vec![Step::Send(first), Step::Wait(FLUSH), Step::Reset])
         }

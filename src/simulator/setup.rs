@@ -90,7 +90,7 @@ fn source(yaml: &mut String, core: &Core, population: &Population, number: usize
 
 fn target(yaml: &mut String, index: usize, subject: &Subject) {
     let id = quoted(&subject.id);
-    if index % LABELLED_EVERY != 0 {
+    if !index.is_multiple_of(LABELLED_EVERY) {
         line(yaml, 6, &format!("- {id}"));
         return;
     }

@@ -32,7 +32,7 @@ fn config(targets: usize) -> (Core, Value) {
 #[test]
 fn every_population_has_a_source_with_all_its_targets() {
     let (core, config) = config(30);
-    assert_eq!(config["sources"].as_object().unwrap().len(), 6);
+    assert_eq!(config["sources"].as_object().unwrap().len(), 5);
     let mut numbers = std::collections::HashMap::new();
     for population in &core.world().populations {
         let number = numbers.entry(population.provider).and_modify(|n| *n += 1).or_insert(1);

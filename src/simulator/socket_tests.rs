@@ -132,13 +132,13 @@ fn a_body_beyond_the_limit_is_refused() {
         // The server answers and closes before all is sent, so that either side may end first.
         let sending = std::pin::pin!(async {
             let _ = writer.write_all(&vec![b'x'; 3 << 20]).await;
-            pending::<()>().await
+            pending::<()>().await;
         });
         let reading = std::pin::pin!(reader.read_exact(&mut answer));
         match select(reading, sending).await {
             Either::Left((read, _)) => assert_eq!(read.unwrap(), 12),
             Either::Right(_) => unreachable!("sending never ends"),
-        };
+        }
         assert_eq!(&answer, b"HTTP/1.1 413");
         assert_eq!(simulator.record().total(), 0);
     });
@@ -316,4 +316,18 @@ fn a_taken_port_is_named() {
     let options = Options { base_port: Some(port), ..Options::default() };
     let error = Simulator::bind_world(&options, &kinds, World::default(), clock).err().expect("taken");
     assert!(error.to_string().contains(&format!("127.0.0.1:{port} for first")), "{error}");
+}
+
+#[test]
+fn a_client_that_loses_patience_frees_its_connection() {
+    let options = Options { faults: vec![Incident::always("all", Kind::Hang)], ..Options::default() };
+    with_simulator(&options, async |simulator, _| {
+        for n in 1..=600 {
+            let stream = send(simulator, 0, GET).await;
+            while simulator.record().total() < n {
+                tokio::task::yield_now().await;
+            }
+            drop(stream);
+        }
+    });
 }

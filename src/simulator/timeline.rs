@@ -11,11 +11,15 @@ use crate::providers::sim::SimSession;
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 
+/// A whole period, in the parts that phases and shares are counted in.
+pub(super) const WHOLE: i64 = 1_000_000;
 /// The share of its period that a coming and going subject is online. With the behaviours as dealt, about 60 % of a
 /// population are.
-const ON_SHARE: f64 = 0.63;
-/// How far chance moves a beginning or an end, in periods. Less than half the time offline, so that stays never meet.
-const JITTER: f64 = 0.12;
+const ON_SHARE: i64 = 630_000;
+/// How far chance moves a beginning or an end. Less than half the share offline, so that stays never meet.
+const JITTER: i64 = 120_000;
+/// The golden ratio, in parts: phases in steps of it are spread as evenly as can be, however many are taken.
+const GOLDEN: i64 = 618_034;
 /// Flapping and lively subjects do so from this long before the origin on; before, they come and go slowly. A day of
 /// flapping would be a thousand sessions nobody looks at.
 const LIVELY_BEFORE: i64 = 30 * MINUTE;
@@ -85,9 +89,9 @@ pub(super) struct Habits {
 /// The stretch of time that timelines cover, in Unix milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
-    pub begin_ms: i64,
-    pub origin_ms: i64,
-    pub end_ms: i64,
+    pub begin: i64,
+    pub origin: i64,
+    pub end: i64,
 }
 
 /// Makes one subject's sessions after another.
@@ -97,8 +101,8 @@ pub(super) struct Maker<'a> {
     pub habits: Habits,
     /// The id of the next session.
     pub next_id: &'a mut u64,
-    /// Moves the phases of a whole population.
-    pub offset: f64,
+    /// Moves the phases of a whole population, in parts of a period.
+    pub offset: i64,
 }
 
 impl Maker<'_> {
@@ -111,7 +115,7 @@ impl Maker<'_> {
             self.stay(from, to, &mut sessions);
         }
         if behaviour == Behaviour::Never && !self.habits.failures.is_empty() && self.rng.bool() {
-            let when = self.span.origin_ms - self.rng.i64(MINUTE..120 * MINUTE);
+            let when = self.span.origin - self.rng.i64(MINUTE..120 * MINUTE);
             sessions.extend(self.attempt(when));
         }
         sessions.sort_by_key(|session| session.start_ms);
@@ -120,22 +124,22 @@ impl Maker<'_> {
 
     /// When the subject is online, as (begin, end) of stays that do not meet.
     fn stays(&mut self, behaviour: Behaviour, rank: usize) -> Vec<(i64, i64)> {
-        let Span { begin_ms, origin_ms, end_ms } = self.span;
+        let Span { begin, origin, end } = self.span;
         let mut stays = Vec::new();
         match behaviour {
             Behaviour::Never => {}
             Behaviour::Always => {
                 // Set up anew once, well before the origin, and not over within the horizon.
-                let broke = self.rng.i64(begin_ms + MINUTE..origin_ms - 20 * MINUTE);
-                stays.push((begin_ms, broke));
-                stays.push((broke + 5 * SECOND, end_ms + 60 * MINUTE));
+                let broke = self.rng.i64(begin + MINUTE..origin - 20 * MINUTE);
+                stays.push((begin, broke));
+                stays.push((broke + 5 * SECOND, end + 60 * MINUTE));
             }
-            Behaviour::Ordinary => self.comings(begin_ms, end_ms, behaviour.period_ms(), rank, &mut stays),
+            Behaviour::Ordinary => self.comings(begin, end, behaviour.period_ms(), rank, &mut stays),
             Behaviour::Lively | Behaviour::Flapping => {
-                let lively = origin_ms - LIVELY_BEFORE;
-                self.comings(begin_ms, lively, Behaviour::Ordinary.period_ms(), rank, &mut stays);
-                let period = behaviour.period_ms().max((end_ms - lively) / MAX_STAYS);
-                self.comings(lively, end_ms, period, rank, &mut stays);
+                let lively = origin - LIVELY_BEFORE;
+                self.comings(begin, lively, Behaviour::Ordinary.period_ms(), rank, &mut stays);
+                let period = behaviour.period_ms().max((end - lively) / MAX_STAYS);
+                self.comings(lively, end, period, rank, &mut stays);
             }
         }
         stays
@@ -143,22 +147,17 @@ impl Maker<'_> {
 
     /// Stays of one period each, cut to the stretch.
     fn comings(&mut self, from: i64, to: i64, period: i64, rank: usize, stays: &mut Vec<(i64, i64)>) {
-        // Steps of the golden ratio are spread as evenly as can be, however many are taken.
-        let phase = (self.offset + rank as f64 * 0.618_033_988_749_895).fract();
-        let part = |share: f64| (period as f64 * share) as i64;
-        let mut cycle = from - period + part(phase);
+        let rank = i64::try_from(rank).unwrap_or(i64::MAX) % WHOLE;
+        let part = |share: i64| period * share / WHOLE;
+        let mut cycle = from - period + part((self.offset + rank * GOLDEN) % WHOLE);
         while cycle < to {
-            let begin = cycle + part(self.swing());
-            let end = cycle + part(ON_SHARE + self.swing());
+            let begin = cycle + part(self.rng.i64(-JITTER..=JITTER));
+            let end = cycle + part(ON_SHARE + self.rng.i64(-JITTER..=JITTER));
             if end > from && begin < to {
                 stays.push((begin.max(from), end.min(to)));
             }
             cycle += period;
         }
-    }
-
-    fn swing(&mut self) -> f64 {
-        (self.rng.f64() - 0.5) * 2.0 * JITTER
     }
 
     /// The sessions of one stay: mostly one; sometimes one that breaks and is set up anew, sometimes more beside it, now
@@ -177,7 +176,7 @@ impl Maker<'_> {
         } else {
             sessions.push(self.session(from, to));
         }
-        while self.habits.several && to - from > MINUTE && self.rng.u8(..) < 64 {
+        while self.habits.several && to - from > MINUTE && self.rng.u8(..) < 100 {
             let begin = self.rng.i64(from..to - 30 * SECOND);
             let end = self.rng.i64(begin + 20 * SECOND..to);
             sessions.push(self.session(begin, end));
@@ -188,8 +187,9 @@ impl Maker<'_> {
     fn session(&mut self, from: i64, to: i64) -> SimSession {
         let setup_ms = self.rng.i64(180..4_000);
         let platforms = self.habits.platforms;
-        // Between 5 and 220 ms, small values more often than large ones.
-        let network_rtt_ms = (5.0 * 44.0_f64.powf(self.rng.f64())) as u32;
+        // From 5 to 159 ms, each doubling as often as the next, as round-trip times are.
+        let at_least = 5 << self.rng.u32(..5);
+        let network_rtt_ms = at_least + self.rng.u32(..at_least);
         let e2e_rtt_ms = network_rtt_ms + self.rng.u32(8..60);
         let id = *self.next_id;
         *self.next_id += 1;
@@ -209,7 +209,7 @@ impl Maker<'_> {
     fn attempt(&mut self, when: i64) -> Option<SimSession> {
         let why = *self.rng.choice(self.habits.failures)?;
         let attempt = self.session(when, when);
-        (attempt.start_ms >= self.span.begin_ms).then_some(SimSession { failure: Some(why), ..attempt })
+        (attempt.start_ms >= self.span.begin).then_some(SimSession { failure: Some(why), ..attempt })
     }
 }
 

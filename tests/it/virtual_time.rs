@@ -25,6 +25,7 @@ struct State {
 struct Alarm<'a> {
     clock: &'a VirtualClock,
     tick: Tick,
+    set: Option<(Tick, u64)>,
 }
 
 struct Flag(AtomicBool);
@@ -76,22 +77,34 @@ impl Clock for VirtualClock {
     }
 
     fn sleep_until(&self, tick: Tick) -> BoxFuture<'_, ()> {
-        Box::pin(Alarm { clock: self, tick })
+        Box::pin(Alarm { clock: self, tick, set: None })
     }
 }
 
 impl Future for Alarm<'_> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.clock.state.lock().unwrap();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let clock = self.clock;
+        let mut state = clock.state.lock().unwrap();
         if state.now.tick >= self.tick {
             return Poll::Ready(());
         }
         state.order += 1;
-        let key = (self.tick, state.order);
+        let order = state.order;
+        let tick = self.tick;
+        let key = *self.set.get_or_insert((tick, order));
         state.alarms.insert(key, context.waker().clone());
         Poll::Pending
+    }
+}
+
+impl Drop for Alarm<'_> {
+    /// An alarm that nobody waits for any more must not ring.
+    fn drop(&mut self) {
+        if let Some(key) = self.set {
+            self.clock.state.lock().unwrap().alarms.remove(&key);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::providers::http::{Failure, Reply, status_failure, status_fault};
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// What codes mean; the first line that fits decides, and a `*` at the end stands for any rest. Sources: the gateway's
-/// common error codes, the error lists of Smartag and of ApsaraMQ for MQTT. Mistyped names are the vendor's own.
+/// common error codes, the error lists of Smartag and of `ApsaraMQ` for MQTT. Mistyped names are the vendor's own.
 const CODES: &[(&str, Fault)] = &[
     ("Throttling*", Fault::Throttled),
     ("SystemOverFlow", Fault::Throttled), // MQTT's flow control: "Please try again."
@@ -100,30 +100,24 @@ pub fn judge(reply: &Reply) -> Result<(), Failure> {
         Some(_) => None,
     };
     let wait = wait(reply);
-    Err(match code {
-        Some(code) => {
-            // A wait is only ever sent by flow control, whose code may be one that we don't know.
-            let unknown = if wait.is_some() { Fault::Throttled } else { status_fault(reply.status) };
-            let mut failure = Failure::with_code(fault_of(&code).unwrap_or(unknown), &code).wait(wait);
-            if markup(reply).is_some() {
-                failure.message.push_str(", as XML where JSON was asked for");
-            }
-            failure
-        }
-        None => {
-            let failure = status_failure(reply);
-            let wait = wait.or(failure.wait);
-            failure.wait(wait)
-        }
-    })
+    let Some(code) = code else {
+        let failure = status_failure(reply);
+        let wait = wait.or(failure.wait);
+        return Err(failure.wait(wait));
+    };
+    // A wait is only ever sent by flow control, whose code may be one that we don't know.
+    let unknown = if wait.is_some() { Fault::Throttled } else { status_fault(reply.status) };
+    let mut failure = Failure::with_code(fault_of(&code).unwrap_or(unknown), &code).wait(wait);
+    if markup(reply).is_some() {
+        failure.message.push_str(", as XML where JSON was asked for");
+    }
+    Err(failure)
 }
 
-/// The provider's id of the request, from an error or a good answer.
+/// The provider's id of the request: from the header that repeats it, or else from the body.
 pub fn request_id(reply: &Reply) -> Option<Cow<'_, str>> {
-    match serde_json::from_slice::<Envelope<'_>>(&reply.body) {
-        Ok(Envelope { request_id: Some(id), .. }) => Some(id),
-        _ => reply.header("x-acs-request-id").map(Cow::Borrowed),
-    }
+    let header = reply.header("x-acs-request-id").filter(|id| !id.is_empty());
+    header.map(Cow::Borrowed).or_else(|| serde_json::from_slice::<Envelope<'_>>(&reply.body).ok()?.request_id)
 }
 
 const XML: &str = "XML";

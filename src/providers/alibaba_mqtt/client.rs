@@ -1,4 +1,4 @@
-//! Asks ApsaraMQ for MQTT. It decides nothing about presence (`map.rs`) and repeats nothing.
+//! Asks `ApsaraMQ` for MQTT. It decides nothing about presence (`map.rs`) and repeats nothing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

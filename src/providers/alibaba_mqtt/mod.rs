@@ -1,4 +1,4 @@
-//! Clients of an ApsaraMQ for MQTT instance (product `OnsMqtt`, version `2020-04-20`).
+//! Clients of an `ApsaraMQ` for MQTT instance (product `OnsMqtt`, version `2020-04-20`).
 //!
 //! | call | answers for | limit | billed |
 //! | --- | --- | --- | --- |
@@ -87,7 +87,7 @@ const KEYS: &[Key] = &[
         name: "instance",
         shape: Shape::Text,
         need: Need::Required,
-        doc: "The instance's id, such as post-cn-…",
+        doc: "The instance's id, such as post-cn-0pp12gl0001.",
     },
     Key {
         name: "region",
@@ -118,7 +118,7 @@ const KEYS: &[Key] = &[
 /// The entry in the registry.
 pub static KIND: Mqtt = Mqtt;
 
-/// ApsaraMQ for MQTT.
+/// `ApsaraMQ` for MQTT.
 pub struct Mqtt;
 
 impl ProviderKind for Mqtt {

@@ -1,4 +1,4 @@
-//! The other side of the wire: ApsaraMQ for MQTT behind the simulated gateway.
+//! The other side of the wire: `ApsaraMQ` for MQTT behind the simulated gateway.
 //!
 //! A population's scope is the instance's id; instances outside the world belong to somebody else. Client ids outside it
 //! are offline if they have the form `<group>@@@<device>`, else refused, alone or with their whole batch.

@@ -1,4 +1,4 @@
-//! The replies of ApsaraMQ for MQTT, with the used fields only. Lists are flat arrays.
+//! The replies of `ApsaraMQ` for MQTT, with the used fields only. Lists are flat arrays.
 //!
 //! A row of another shape stays a row, as [`Row::Damaged`], so that it cannot sink the others; a missing list does sink
 //! the reply.

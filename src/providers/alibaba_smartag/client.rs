@@ -445,4 +445,26 @@ mod tests {
         assert_eq!(receipt.request_id.map(|id| id.len()), Some(36));
         assert_eq!((receipt.calls, receipt.action), (1, Some(STATISTICS.name)));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_stands_in_a_name_the_gateway_reads_what_was_signed(name in ".{1,40}") {
+            let (client, loopback) = Setup { exact: true, ..Setup::default() }.open();
+            let judged = batch(&client, &loopback, &[&name]);
+            let fault = judged.err().map(|failure| failure.fault);
+            proptest::prop_assert!(matches!(fault, None | Some(Fault::RefusedId)), "{fault:?}");
+        }
+
+        #[test]
+        fn no_reply_whatever_makes_anybody_offline_by_mistake_or_panics(
+            status in 100_u16..600,
+            body in r#"[ {}\[\]":,0-9a-zA-Z<>/.-]{0,80}"#,
+        ) {
+            let judged = judged(reply(status, &body));
+            let offline = judged.is_ok_and(|a| a.rows.iter().any(|(_, s)| s.as_ref().is_ok_and(|s| !s.online)));
+            proptest::prop_assert!(!offline);
+        }
+    }
 }

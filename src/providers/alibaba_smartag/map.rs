@@ -164,22 +164,24 @@ fn offline() -> Seen {
 mod tests {
     use super::*;
 
-    fn online(count: u32) -> Option<Result<Seen, Fault>> {
-        Some(Ok(Seen { connections: Some(count), keep_detail: true, ..Seen::online() }))
+    type Round = (Option<Result<Seen, Fault>>, bool);
+
+    fn online(count: u32, detail: bool) -> Round {
+        (Some(Ok(Seen { connections: Some(count), keep_detail: true, ..Seen::online() })), detail)
     }
 
     #[test]
     fn the_detail_is_wanted_at_first_on_a_change_and_every_tenth_round() {
         let mut mark = Mark::default();
-        assert_eq!(mark.round(Listed::Count(1)), (online(1), true));
+        assert_eq!(mark.round(Listed::Count(1)), online(1, true));
         for _ in 1..DETAIL_EVERY {
-            assert_eq!(mark.round(Listed::Count(1)), (online(1), false));
+            assert_eq!(mark.round(Listed::Count(1)), online(1, false));
         }
-        assert_eq!(mark.round(Listed::Count(1)), (online(1), true));
-        assert_eq!(mark.round(Listed::Count(1)), (online(1), false));
-        assert_eq!(mark.round(Listed::Count(2)), (online(2), true));
+        assert_eq!(mark.round(Listed::Count(1)), online(1, true));
+        assert_eq!(mark.round(Listed::Count(1)), online(1, false));
+        assert_eq!(mark.round(Listed::Count(2)), online(2, true));
         assert_eq!(mark.round(Listed::Count(0)), (Some(Ok(offline())), false));
-        assert_eq!(mark.round(Listed::Count(2)), (online(2), true));
+        assert_eq!(mark.round(Listed::Count(2)), online(2, true));
     }
 
     #[test]
@@ -191,7 +193,7 @@ mod tests {
         memory.detailed(row, false);
         assert_eq!(memory.mark(row).round(Listed::Missing), (Some(Ok(offline())), false));
         assert_eq!(memory.mark(row).round(Listed::Missing), (Some(Ok(offline())), false));
-        assert_eq!(memory.mark(row).round(Listed::Count(1)), (online(1), true));
+        assert_eq!(memory.mark(row).round(Listed::Count(1)), online(1, true));
         assert_eq!(memory.mark(row).round(Listed::Missing), (None, true));
         memory.detailed(row, true);
         assert_eq!(memory.mark(row).round(Listed::Missing), (None, true));

@@ -75,7 +75,7 @@ const KEYS: &[Key] = &[
         name: "instance",
         shape: Shape::Text,
         need: Need::Required,
-        doc: "The app instance's id (SmartAGId), sag-…",
+        doc: "The app instance's id (SmartAGId), such as sag-wfjgn0001.",
     },
     Key {
         name: "region",

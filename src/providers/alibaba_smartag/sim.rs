@@ -177,10 +177,11 @@ mod tests {
             for subject in &mut subjects {
                 subject.sessions[0].end_ms = vector.date_ms() + 1;
             }
-            subjects.extend(vector.flat_params().iter().filter_map(|(name, value)| {
-                (name.starts_with("UserNames.") && !names.contains(&value.as_str()))
-                    .then(|| fixtures::subject(value, &[]))
-            }));
+            for (name, value) in vector.flat_params() {
+                if name.starts_with("UserNames.") && !names.contains(&value.as_str()) {
+                    subjects.push(fixtures::subject(&value, &[]));
+                }
+            }
             let world = World { populations: vec![Population::new(NAME, scope, subjects)] };
             let mut api = Sim::new(fixtures::options_of(&vector));
             let (status, body) = fixtures::replay(&mut api, &world, &vector);

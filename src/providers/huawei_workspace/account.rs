@@ -31,7 +31,7 @@ pub const ACCOUNT_KEYS: &[Key] = &[
     },
     Key {
         name: "access_key_id",
-        shape: Shape::Text,
+        shape: Shape::Secret,
         need: Need::Optional,
         doc: "Access key id (AK). Either a key or an IAM password is needed.",
     },
@@ -87,7 +87,7 @@ pub enum Auth {
 /// An access key with the project that it asks about.
 pub struct AccessKey {
     /// The access key id.
-    pub id: String,
+    pub id: Secret,
     /// The secret.
     pub secret: Secret,
     /// The security token, if the key is a temporary one.
@@ -165,9 +165,9 @@ fn read_key(reader: &Reader<'_>, project_id: Option<String>) -> Option<AccessKey
         return None;
     }
     missing(reader, &["access_key_id", "access_key_secret", "project_id"], "an access key");
-    let id = reader.text("access_key_id")?;
+    let id = reader.secret("access_key_id")?;
     let secret = reader.secret("access_key_secret")?;
-    if !id.bytes().all(|b| b.is_ascii_graphic() && b != b',') {
+    if id.expose().is_empty() || !id.expose().bytes().all(|b| b.is_ascii_graphic() && b != b',') {
         reader.complain("access_key_id", "an access key id is of letters and digits", None);
         return None;
     }
@@ -262,7 +262,7 @@ impl Account {
                     query,
                     headers: &signed,
                     body: b"",
-                    access_key: &key.id,
+                    access_key: key.id.expose(),
                     secret_key: key.secret.expose(),
                 })
                 .authorization;

@@ -81,7 +81,7 @@ impl Memory {
     /// reconnect that a failed reading missed can hide behind an old session.
     fn fresh_table(&self, now: Tick) -> Option<&Table> {
         let read = self.records_at?;
-        let newer = self.listed_at.is_none_or(|listed| read >= listed);
+        let newer = self.listed_at.is_none_or(|listed| read > listed);
         (newer && now.since(read) <= TRUST).then_some(&self.table)
     }
 }
@@ -196,7 +196,10 @@ impl Workspace {
             memory.backlog.passed(&plan, began.unix_ms);
             memory.records_at = Some(began.tick);
         }
-        self.read_more(run, began, plan.window.start_ms).await;
+        // Who is online comes first: the past is read once there was a listing.
+        if self.records_only || self.memory().listed_at.is_some() {
+            self.read_more(run, began, plan.window.start_ms).await;
+        }
         let mut memory = self.memory();
         let wanted = |login: &Login| {
             let ids = [&login.desktop_id, &login.computer];

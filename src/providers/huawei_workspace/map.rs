@@ -338,10 +338,9 @@ pub fn rows_of_records(
             let tally = tallies.entry(target).or_default();
             match login.end_ms {
                 None if slot.read_ms >= pass_ms => tally.on.push(Some(login)),
-                None => tally.open_questions += 1,
                 Some(_) if subject == Subject::User => {}
                 Some(_) if is_evidence(login.start_ms) => tally.off += 1,
-                Some(_) => tally.open_questions += 1,
+                _ => tally.open_questions += 1,
             }
         }
     }

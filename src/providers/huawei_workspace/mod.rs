@@ -1,7 +1,7 @@
 //! Huawei Cloud Workspace: who works on which cloud desktop, since when, and over how good a connection.
 //!
-//! Two interfaces answer together. *ListDesktopsConnectStatus* lists every desktop with its status and its users: it says
-//! who is on and who is not. *ListLoginRecordsNew* lists logins, attempted and done: it says since when, and gives the
+//! Two interfaces answer together. `ListDesktopsConnectStatus` lists every desktop with its status and its users: it says
+//! who is on and who is not. `ListLoginRecordsNew` lists logins, attempted and done: it says since when, and gives the
 //! round-trip times. With `records_only` the second is asked alone, for accounts that may use no other.
 //!
 //! | evidence | desktops | users |
@@ -21,8 +21,8 @@
 //!
 //! Traps: request times have minutes only, answers have seconds. Pages may be capped at 100 rows whatever is asked for,
 //! and lists move between pages. How an open session looks is documented nowhere. A record may be written late: as long as
-//! that lasts, a reconnect that happened between two listings still shows the start of the session before. Failed logins
-//! are records as well. RTT fields are missing in every published example.
+//! that lasts, a reconnect that fell between two listings, or before this process began, still shows the start of the
+//! session before. Failed logins are records as well. RTT fields are missing in every published example.
 //!
 //! It does not discover desktops, count logins, or read the statistics interfaces.
 

@@ -52,7 +52,10 @@ pub fn sign(input: &Input<'_>) -> Signed {
     let mut headers: Vec<_> = input.headers.to_vec();
     headers.sort_unstable();
     let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+    let mut lines = String::new();
+    for (name, value) in &headers {
+        lines.extend([*name, ":", value.trim(), "\n"]);
+    }
     let canonical_request = format!(
         "{}\n{}\n{query}\n{lines}\n{names}\n{}",
         input.method,

@@ -131,7 +131,7 @@ impl Simulated {
         match asked {
             Asked::Records(_) => self.lists.records(population, now_ms, request.query).map(ok),
             Asked::Desktops(_) => self.lists.desktops(population, now_ms, request.query).map(ok),
-            _ => Ok(ok(self.lists.instances(population, now_ms))),
+            _ => Ok(ok(Lists::instances(population, now_ms))),
         }
     }
 

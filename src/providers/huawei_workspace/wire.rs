@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-/// A page of ListDesktopsConnectStatus.
+/// A page of `ListDesktopsConnectStatus`.
 #[derive(Deserialize)]
 pub struct DesktopPage<'a> {
     /// All desktops of the project, not of the page.
@@ -21,6 +21,7 @@ pub struct DesktopPage<'a> {
 /// A desktop. The schema says `attach_users` and `connect_status`, the published example `attach_infos` and
 /// `login_status`.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub struct Desktop<'a> {
     #[serde(borrow, default)]
     pub desktop_id: Option<Cow<'a, str>>,
@@ -54,7 +55,7 @@ pub struct AttachedUser<'a> {
     pub kind: Option<Cow<'a, str>>,
 }
 
-/// A page of ListLoginRecordsNew.
+/// A page of `ListLoginRecordsNew`.
 #[derive(Deserialize)]
 pub struct RecordPage<'a> {
     /// All records that the filter finds, not those of the page.

@@ -1,4 +1,4 @@
-//! What OpenIM's error codes mean for us. The code decides alone: nearly every error comes under HTTP status 200, and the
+//! What `OpenIM`'s error codes mean for us. The code decides alone: nearly every error comes under HTTP status 200, and the
 //! texts beside the code differ by release and may repeat the token, so they are never looked at here.
 //!
 //! The codes are those of the server's own table (pkg/common/servererrs/code.go and tools/errs).

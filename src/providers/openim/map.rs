@@ -72,7 +72,8 @@ fn detail(row: &DetailRow<'_>, hasher: &ConnHasher) -> Said {
         return if silent { Ok(offline) } else { Err(Fault::BadAnswer) };
     }
     let count = u32::try_from(terminals.len()).unwrap_or(u32::MAX);
-    let mut seen = Seen { connections: (count > 0).then_some(count), ..Seen::online() };
+    // Behind several gateways only the first one's connections are listed, and which one that is may change.
+    let mut seen = Seen { connections: (count > 0).then_some(count), conns_partial: true, ..Seen::online() };
     for (number, terminal) in terminals.iter().enumerate() {
         let terminal = terminal.0.as_ref().ok_or(Fault::BadAnswer)?;
         let id = terminal.conn_id.text().ok_or(Fault::BadAnswer)?;
@@ -96,7 +97,7 @@ fn online(status: &Loose<'_>) -> Result<bool, Fault> {
     }
 }
 
-/// By number, or else by the server's own name for it (protocol/constant/platform_id_to_name.go). An unknown number or
+/// By number, or else by the server's own name for it (`protocol/constant/platform_id_to_name.go`). An unknown number or
 /// an empty word is what newer clients give.
 fn platform(terminal: &Terminal<'_>) -> Result<Platform, Fault> {
     let number = match (&terminal.platform_id, &terminal.platform) {
@@ -186,6 +187,7 @@ mod tests {
         let platforms: Vec<&str> = said.platforms.iter().map(|platform| platform.as_str()).collect();
         assert_eq!(platforms, ["android", "other", "macos", "other", "tablet", "harmony"]);
         assert_eq!((said.connections, said.conns[0]), (Some(6), hasher().key("x")));
+        assert!(said.conns_partial, "another gateway may hold more");
         let offline = one(r#"{"userID":"a","status":0,"detailPlatformStatus":[]}"#).expect("a good row");
         assert_eq!((offline.online, offline.connections), (false, Some(0)));
         let bare = one(r#"{"userID":"a","status":1,"detailPlatformStatus":null}"#).expect("a good row");

@@ -1,4 +1,4 @@
-//! OpenIM 3: which users of a server hold a connection, by `get_users_online_status` or, more shortly, `get_users_status`.
+//! `OpenIM` 3: which users of a server hold a connection, by `get_users_online_status` or, more shortly, `get_users_status`.
 //!
 //! | | evidence |
 //! | --- | --- |
@@ -56,7 +56,7 @@ pub(crate) const NAME: &str = "openim";
 /// that a gateway's part of it may have.
 const IDS_PER_CALL: usize = 200;
 
-/// The longest id that is asked about. OpenIM documents none; this keeps a body small enough for any proxy.
+/// The longest id that is asked about. `OpenIM` documents none; this keeps a body small enough for any proxy.
 const ID_BYTES: usize = 1024;
 
 /// The ids of one call together, in bytes.

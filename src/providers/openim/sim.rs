@@ -1,4 +1,4 @@
-//! OpenIM's side of the wire: tokens, both generations of rows, and gateways that fail silently.
+//! `OpenIM`'s side of the wire: tokens, both generations of rows, and gateways that fail silently.
 //!
 //! Switches: `server` (a release's tag, `v3.0.0` to `v3.8.3-patch.16`, the default, or `main`), `admins` (comma-separated;
 //! by default the key id), `token_seconds` (a token's life, 7776000), `gateways` (1), `gateways_down` (numbers from 0,
@@ -130,7 +130,7 @@ impl Sim {
     }
 
     fn decide(&mut self, world: &World, now_ms: i64, request: &SimRequest<'_>) -> Outcome {
-        let now_s = now_ms.div_euclid(1000);
+        let unix_s = now_ms.div_euclid(1000);
         let release = self.release;
         if self.limiter {
             let message = "Too Many Requests".into();
@@ -144,10 +144,10 @@ impl Sim {
         }
         match request.path {
             "/auth/get_admin_token" if release.has_admin_token() => {
-                return self.log_in(now_s, request.body, false);
+                return self.log_in(unix_s, request.body, false);
             }
             "/auth/user_token" if !release.has_admin_token() => {
-                return self.log_in(now_s, request.body, true);
+                return self.log_in(unix_s, request.body, true);
             }
             _ => {}
         }
@@ -159,7 +159,7 @@ impl Sim {
         if !known && !release.guards_every_path() && request.path != "/auth/user_token" {
             return Outcome::NoPage;
         }
-        let caller = match self.check_token(now_s, request) {
+        let caller = match self.check_token(unix_s, request) {
             Ok(caller) => caller,
             Err(outcome) => return outcome,
         };

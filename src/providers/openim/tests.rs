@@ -424,6 +424,29 @@ fn what_is_not_the_providers_envelope_is_judged_by_status_and_shape() {
 }
 
 #[test]
+fn an_answer_that_is_cut_at_any_byte_turns_nobody_offline() {
+    for mode in [Mode::Detail, Mode::StatusOnly] {
+        let (_, loopback) = setup("v3.8.3");
+        let client = Client::new(account(with_secret(CANARY, Api::Auto)), mode);
+        let length = Arc::new(Mutex::new(None));
+        let cut = length.clone();
+        loopback.meddle(move |_, mut reply| {
+            if reply.action != "get_admin_token" {
+                let end = *cut.lock().unwrap().get_or_insert(reply.body.len());
+                reply.body.truncate(end);
+            }
+            Ok(reply)
+        });
+        ask(&loopback, &client, &roster(&["two"])).0.expect("the whole is good");
+        let whole = length.lock().unwrap().expect("it was measured");
+        for end in 0..whole {
+            *length.lock().unwrap() = Some(end);
+            assert_eq!(failure(&loopback, &client).fault, Fault::BadAnswer, "cut at {end}");
+        }
+    }
+}
+
+#[test]
 fn an_ill_formed_row_does_not_sink_the_others() {
     let (_, loopback) = setup("v3.8.3");
     loopback.meddle(|_, reply| {
@@ -592,7 +615,7 @@ mod vectors {
     use super::*;
 
     struct Case {
-        case: Value,
+        data: Value,
         clock_ms: i64,
         secret: String,
     }
@@ -604,29 +627,29 @@ mod vectors {
         assert_eq!(cases.len(), 12);
         let clock_ms = file["clock"].as_i64().unwrap() * 1000;
         let secret = file["secret"].as_str().unwrap();
-        cases.iter().map(|case| Case { case: case.clone(), clock_ms, secret: secret.into() }).collect()
+        cases.iter().map(|data| Case { data: data.clone(), clock_ms, secret: secret.into() }).collect()
     }
 
     impl Case {
         fn id(&self) -> &str {
-            self.case["id"].as_str().unwrap()
+            self.data["id"].as_str().unwrap()
         }
 
         fn request_token(&self) -> Option<&str> {
-            self.case["request"]["headers"]["token"].as_str()
+            self.data["request"]["headers"]["token"].as_str()
         }
 
         fn sim(&self) -> Sim {
-            let given = &self.case["given"];
+            let given = &self.data["given"];
             let admins = given["admins"][0].as_str().unwrap_or("imAdmin");
             let mut options =
                 SimOptions { key_id: admins.into(), secret: self.secret.clone(), ..SimOptions::default() }
-                    .with("server", self.case["server"].as_str().unwrap());
+                    .with("server", self.data["server"].as_str().unwrap());
             if given["services_down"][0] == "auth" {
                 options = options.with("auth_down", "true");
             }
             let mut sim = Sim::new(options);
-            if let Some(token) = self.case["expect"]["token"].as_str() {
+            if let Some(token) = self.data["expect"]["token"].as_str() {
                 sim.remember(token, admins);
             }
             if let Some(token) = self.request_token() {
@@ -640,7 +663,7 @@ mod vectors {
         /// The given users; a session's number decides whether it is in the background.
         fn world(&self) -> World {
             let mut number = 0;
-            let users = self.case["given"]["users"].as_object().cloned().unwrap_or_default();
+            let users = self.data["given"]["users"].as_object().cloned().unwrap_or_default();
             world_of(users.into_iter().map(|(id, connections)| {
                 let sessions = connections.as_array().unwrap().iter().map(|connection| {
                     number += 4;
@@ -658,15 +681,15 @@ mod vectors {
         }
 
         fn body(&self) -> Vec<u8> {
-            match self.case["request"]["body_raw"].as_str() {
+            match self.data["request"]["body_raw"].as_str() {
                 Some(raw) => raw.as_bytes().to_vec(),
-                None => self.case["request"]["body"].to_string().into_bytes(),
+                None => self.data["request"]["body"].to_string().into_bytes(),
             }
         }
 
         fn asked(&self) -> Roster {
             let mut roster = Roster::new(0, 0);
-            let ids = self.case["request"]["body"]["userIDs"].as_array().cloned();
+            let ids = self.data["request"]["body"]["userIDs"].as_array().cloned();
             for id in ids.unwrap_or_else(|| vec!["u_1001".into()]) {
                 roster.push(id.as_str().unwrap(), crate::domain::TargetLabels::default());
             }
@@ -674,13 +697,13 @@ mod vectors {
         }
 
         fn response(&self, reply: SimReply) -> SimReply {
-            let response = &self.case["response"];
+            let response = &self.data["response"];
             let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
             SimReply { status, body: response["body"].to_string().into(), ..reply }
         }
 
         fn leaks(&self, text: &str) -> bool {
-            let secrets = self.case["expect"]["must_not_log"].as_array().unwrap();
+            let secrets = self.data["expect"]["must_not_log"].as_array().unwrap();
             secrets.iter().any(|secret| text.contains(secret.as_str().unwrap()))
         }
     }
@@ -702,17 +725,17 @@ mod vectors {
     fn the_simulated_api_gives_the_responses_of_the_real_one() {
         for case in cases() {
             let mut headers = HeaderMap::new();
-            for (name, value) in case.case["request"]["headers"].as_object().unwrap() {
+            for (name, value) in case.data["request"]["headers"].as_object().unwrap() {
                 let name: http::HeaderName = name.parse().unwrap();
                 headers.insert(name, value.as_str().unwrap().parse().unwrap());
             }
-            let (path, body) = (case.case["request"]["path"].as_str().unwrap(), case.body());
+            let (path, body) = (case.data["request"]["path"].as_str().unwrap(), case.body());
             let request =
                 SimRequest { method: &Method::POST, path, query: "", headers: &headers, body: &body };
             let mut sim = case.sim();
             assert!(sim.claims(&request));
             let reply = sim.answer(&case.world(), case.clock_ms, &request);
-            let response = &case.case["response"];
+            let response = &case.data["response"];
             assert_eq!(json!(reply.status), response["status"], "{}", case.id());
             let body: Value = serde_json::from_slice(&reply.body).unwrap();
             assert_eq!(levelled(body), levelled(response["body"].clone()), "{}", case.id());
@@ -732,8 +755,8 @@ mod vectors {
             let (answer, receipt) = ask(&loopback, &client, &asked);
             let shown = format!("{answer:?} {receipt:?}");
             assert!(!case.leaks(&shown), "{}: {shown}", case.id());
-            let expect = &case.case["expect"];
-            let code = case.case["response"]["body"]["errCode"].as_i64().unwrap();
+            let expect = &case.data["expect"];
+            let code = case.data["response"]["body"]["errCode"].as_i64().unwrap();
             assert_eq!(errors::is_about_token(code), expect["retry"] == "relogin", "{}", case.id());
             let fault = match expect["outcome"].as_str().unwrap() {
                 "ok" => {
@@ -785,9 +808,9 @@ mod vectors {
     fn a_token_of_either_endpoint_is_used_until_shortly_before_its_end() {
         for case in cases().into_iter().filter(|case| case.request_token().is_none()) {
             let case = Arc::new(case);
-            let old = case.case["request"]["path"] == "/auth/user_token";
+            let old = case.data["request"]["path"] == "/auth/user_token";
             let login = with_secret(&case.secret, if old { Api::UserToken } else { Api::AdminToken });
-            let admin = case.case["request"]["body"]["userID"].as_str().unwrap();
+            let admin = case.data["request"]["body"]["userID"].as_str().unwrap();
             let account = Account::new("http://im.example:10002".into(), admin.into(), login);
             let client = Client::new(Arc::new(account), Mode::Detail);
             let loopback = Loopback::new(Box::new(case.sim()), world(), case.clock_ms);
@@ -806,12 +829,106 @@ mod vectors {
                 "{}: the token is the right one",
                 case.id()
             );
-            let expires_s = case.case["expect"]["expires_at"].as_i64().unwrap();
+            let expires_s = case.data["expect"]["expires_at"].as_i64().unwrap();
             let life_s = u64::try_from(expires_s - case.clock_ms / 1000).unwrap();
             loopback.advance(Duration::from_secs(life_s - 301));
             assert_eq!(poll().1, 1);
             loopback.advance(Duration::from_secs(1));
             assert_eq!(poll().1, 2);
         }
+    }
+}
+
+mod settings {
+    use super::*;
+    use crate::config::testing::MemoryEnv;
+    use crate::providers::configure::{Configuration, configure};
+
+    fn read(account: &str, source: &str) -> Result<Configuration, String> {
+        let text = format!(
+            "accounts:\n  im:\n    cloud: openim\n{account}sources:\n  staff:\n    account: im\n    provider: \
+             openim\n{source}    targets: [two, gone]\n"
+        );
+        let env = MemoryEnv::default().with_var("IM_SECRET", CANARY);
+        configure(&text, &env, std::path::Path::new("/etc/presence"), 0).map_err(|problems| {
+            let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            assert!(!text.contains("canary"), "{text}");
+            text
+        })
+    }
+
+    const ACCOUNT: &str =
+        "    endpoint: http://im.example:10002/\n    admin_user_id: imAdmin\n    secret: {env: IM_SECRET}\n";
+
+    fn asks(configuration: &Configuration, loopback: &Arc<Loopback>) -> Vec<Result<bool, Fault>> {
+        let source = &configuration.sources[0];
+        let targets: Vec<Target<'_>> = source.roster.iter().collect();
+        let (answer, _) = loopback.ask(source.provider.as_ref(), Question::Batch(&targets));
+        answer.expect("an answer").rows.into_iter().map(|(_, said)| said.map(|seen| seen.online)).collect()
+    }
+
+    #[test]
+    fn a_configured_source_asks_its_server_in_its_mode() {
+        for (source, evidence, action) in [
+            ("", Evidence::FirstSeen, "get_users_online_status"),
+            ("    mode: status_only\n", Evidence::None, "get_users_status"),
+        ] {
+            let configuration = read(ACCOUNT, source).expect("a good configuration");
+            let (_, loopback) = setup("v3.8.3");
+            assert_eq!(asks(&configuration, &loopback), [Ok(true), Ok(false)]);
+            assert_eq!(loopback.sent(), ["get_admin_token", action]);
+            let kind = (configuration.sources[0].target_kind, configuration.sources[0].evidence);
+            assert_eq!(kind, (Kind::User, evidence));
+            assert!((configuration.accounts[0].settings.requests_per_second - 10.0).abs() < f64::EPSILON);
+        }
+    }
+
+    #[test]
+    fn the_token_endpoint_may_be_said() {
+        for (api, server, first) in [
+            ("user_token", "v3.5.0", "user_token"),
+            ("get_admin_token", "main", "get_admin_token"),
+            ("auto", "v3.5.0", "get_admin_token"),
+        ] {
+            let configuration =
+                read(&format!("{ACCOUNT}    api: {api}\n"), "").expect("a good configuration");
+            let (_, loopback) = setup(server);
+            assert_eq!(asks(&configuration, &loopback), [Ok(true), Ok(false)]);
+            assert_eq!(loopback.sent()[0], first);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_told_with_its_key() {
+        let told = |account: &str, source: &str, words: &str| {
+            let problems = read(account, source).err().expect("this is not good");
+            assert!(problems.contains(words), "{words}: {problems}");
+        };
+        let without = |key: &str| {
+            let kept: Vec<&str> = ACCOUNT.split_inclusive('\n').filter(|line| !line.contains(key)).collect();
+            kept.concat()
+        };
+        told(&without("endpoint"), "", "endpoint");
+        told(&without("admin_user_id"), "", "admin_user_id");
+        told(&without("secret"), "", "secret or a token");
+        told(&format!("{ACCOUNT}    token: canary\n"), "", "exclude each other");
+        told(&format!("{ACCOUNT}    api: newest\n"), "", "api");
+        told(ACCOUNT, "    mode: all\n", "mode");
+        let nothing = read("", "").err().expect("this is not good");
+        assert!(["endpoint", "admin_user_id", "secret"].iter().all(|key| nothing.contains(key)), "{nothing}");
+    }
+
+    #[test]
+    fn the_simulated_api_gives_the_keys_that_reach_it() {
+        let sim = KIND.simulate(options("v3.8.3"));
+        let keys = sim.account_keys("http://im.example:1");
+        let mut account = String::from("    endpoint: http://im.example:1\n");
+        for (key, value) in &keys {
+            account.extend(["    ", key, ": ", value, "\n"]);
+        }
+        let configuration = read(&account, "").expect("a good configuration");
+        assert_eq!(sim.source_keys(&world().populations[0]), []);
+        let loopback = Loopback::new(sim, world(), NOW_MS);
+        assert_eq!(asks(&configuration, &loopback), [Ok(true), Ok(false)]);
     }
 }

@@ -1,4 +1,4 @@
-//! What goes over OpenIM's wire: request bodies, and of the replies the used fields only.
+//! What goes over `OpenIM`'s wire: request bodies, and of the replies the used fields only.
 //!
 //! Deliberately absent: the `token` beside each terminal, which is that user's live login. It is skipped unread.
 

@@ -67,7 +67,7 @@ impl Client {
         ];
         headers.extend(token.map(|token| ("x-security-token", token)));
         let signed = sign(&ToSign {
-            access_key_id: &self.credentials.access_key_id,
+            access_key_id: self.credentials.access_key_id.expose(),
             secret: self.credentials.secret.expose(),
             region: &self.credentials.region,
             service: SERVICE,

@@ -36,8 +36,11 @@ fn seen(connections: &Connections<'_>, hasher: &ConnHasher) -> Result<Seen, Faul
     if items.is_empty() {
         return Ok(offline());
     }
-    let mut seen =
-        Seen { connections: Some(u32::try_from(items.len()).unwrap_or(u32::MAX)), ..Seen::online() };
+    let mut seen = Seen {
+        connections: Some(u32::try_from(items.len()).unwrap_or(u32::MAX)),
+        conns_partial: items.len() > CONNECTIONS_KEPT,
+        ..Seen::online()
+    };
     for (number, item) in items.iter().enumerate() {
         let connection = item.0.as_ref().ok_or(Fault::BadAnswer)?;
         let id = connection.id.text().ok_or(Fault::BadAnswer)?;
@@ -110,7 +113,7 @@ mod tests {
         let seen = ask(&["1"], map).remove(0).expect("a good row");
         assert_eq!(seen.connections, Some(4));
         assert_eq!(seen.platforms, [Platform::Android, Platform::Ios, Platform::Other, Platform::Other]);
-        assert_eq!(seen.conns.len(), 4);
+        assert_eq!((seen.conns.len(), seen.conns_partial), (4, false));
         assert_ne!(seen.conns[0], seen.conns[1]);
     }
 
@@ -138,5 +141,6 @@ mod tests {
         let many: Vec<String> = (0..300).map(|n| format!(r#"{{"ConnId":"{n}"}}"#)).collect();
         let seen = ask(&["1"], &format!(r#"{{"1":[{}]}}"#, many.join(","))).remove(0).expect("a good row");
         assert_eq!((seen.connections, seen.conns.len()), (Some(300), CONNECTIONS_KEPT));
+        assert!(seen.conns_partial);
     }
 }

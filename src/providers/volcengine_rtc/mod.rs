@@ -16,7 +16,7 @@
 //! Traps: an error may come under HTTP status 200; an unknown user is told as offline; ids go to 2^63-1, beyond the
 //! precision of a floating-point number; the region that is signed (`cn-north-1`) is not the one that is echoed.
 //!
-//! Deliberately absent: discovery of ids (no call lists an app's users), and STS by AssumeRole: a temporary key is given
+//! Deliberately absent: discovery of ids (no call lists an app's users), and STS by `AssumeRole`: a temporary key is given
 //! with its session token.
 
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct VolcengineRtc;
 /// The name in configurations and labels.
 pub(crate) const NAME: &str = "volcengine_rtc";
 
-/// "The most that can be asked for at once is 100 members" (QueryOnlineStatus, UserIds).
+/// "The most that can be asked for at once is 100 members" (`QueryOnlineStatus`, `UserIds`).
 const IDS_PER_CALL: usize = 100;
 
 /// Where requests go unless the account names an endpoint.
@@ -80,7 +80,7 @@ pub(crate) static CLOUD: Cloud = Cloud {
 const ACCOUNT_KEYS: &[Key] = &[
     Key {
         name: "access_key_id",
-        shape: Shape::Text,
+        shape: Shape::Secret,
         need: Need::Required,
         doc: "The access key's id (AKLT…, or AKTP… for a temporary one).",
     },
@@ -116,7 +116,7 @@ type Rows = Vec<(RowId, Result<Seen, Fault>)>;
 
 /// An account's key. It has no Debug.
 struct Credentials {
-    access_key_id: String,
+    access_key_id: Secret,
     secret: Secret,
     session_token: Option<Secret>,
     region: String,
@@ -127,9 +127,10 @@ fn open(account: &Reader<'_>, _: &AccountSettings) -> Option<Session> {
     if session_token.is_none() && account.has("session_token") {
         return None;
     }
+    let (access_key_id, secret) = (account.secret("access_key_id"), account.secret("access_key_secret"));
     let credentials = Credentials {
-        access_key_id: account.text("access_key_id")?,
-        secret: account.secret("access_key_secret")?,
+        access_key_id: access_key_id?,
+        secret: secret?,
         session_token,
         region: account.text("region")?,
     };

@@ -52,7 +52,7 @@ fn options() -> SimOptions {
 fn credentials() -> Credentials {
     let options = options();
     Credentials {
-        access_key_id: options.key_id,
+        access_key_id: Secret::new(options.key_id),
         secret: Secret::new(options.secret),
         session_token: None,
         region: "cn-north-1".into(),
@@ -170,7 +170,7 @@ fn ids_are_canonical_numbers_of_63_bits_and_nothing_else_is_sent() {
 fn a_wrong_key_secret_or_token_is_unauthorized() {
     let wrong_secret = Credentials { secret: Secret::new("canary-other"), ..credentials() };
     assert_eq!(failure(&loopback(), &client_with(wrong_secret, 123_456)).fault, Fault::Unauthorized);
-    let wrong_id = Credentials { access_key_id: "AKLTOTHER".into(), ..credentials() };
+    let wrong_id = Credentials { access_key_id: Secret::new("AKLTOTHER"), ..credentials() };
     let failed = failure(&loopback(), &client_with(wrong_id, 123_456));
     assert_eq!((failed.fault, failed.message.contains("InvalidAccessKey")), (Fault::Unauthorized, true));
     let temporary = || SimOptions { token: Some("canary+/=token".into()), ..options() };
@@ -301,6 +301,24 @@ fn what_is_not_the_providers_envelope_is_judged_by_status_and_shape() {
 }
 
 #[test]
+fn an_answer_that_is_cut_at_any_byte_turns_nobody_offline() {
+    let whole = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (seen, first) = (whole.clone(), loopback());
+    first.meddle(move |_, reply| {
+        seen.lock().unwrap().clone_from(&reply.body);
+        Ok(reply)
+    });
+    ask(&first, &client(), &roster(&["10001", "10002"])).0.expect("the whole is good");
+    let whole = whole.lock().unwrap().clone();
+    for end in 0..whole.len() {
+        let loopback = loopback();
+        let body = whole[..end].to_vec();
+        loopback.meddle(move |_, reply| Ok(SimReply { body: body.clone(), ..reply }));
+        assert_eq!(failure(&loopback, &client()).fault, Fault::BadAnswer, "cut at {end}");
+    }
+}
+
+#[test]
 fn an_ill_formed_user_does_not_sink_the_others() {
     let loopback = loopback();
     loopback.meddle(|_, reply| {
@@ -414,6 +432,33 @@ fn the_simulated_api_accepts_what_the_vendors_clients_sent_and_refuses_every_cha
 }
 
 #[test]
+fn the_simulated_api_compares_the_hash_header_with_the_body_even_where_the_rest_is_signed_well() {
+    let options = options();
+    let hash = crate::providers::hash::sha256_hex(b"{}");
+    for (sent, good) in [(hash.as_str(), true), (&"0".repeat(64), false)] {
+        let signed = super::sign::sign(&super::sign::ToSign {
+            access_key_id: &options.key_id,
+            secret: &options.secret,
+            region: "cn-north-1",
+            service: SERVICE,
+            x_date: "20260301T020304Z",
+            method: "POST",
+            path: "/",
+            query: &QUERY,
+            headers: &[("x-content-sha256", sent), ("x-date", "20260301T020304Z")],
+            payload_sha256: &hash,
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert("x-content-sha256", sent.parse().unwrap());
+        headers.insert("x-date", "20260301T020304Z".parse().unwrap());
+        headers.insert("authorization", signed.authorization.parse().unwrap());
+        let target = "/?Action=QueryOnlineStatus&Version=2020-12-01".into();
+        let received = Received { method: Method::POST, target, headers, body: Bytes::from_static(b"{}") };
+        assert_eq!(Sim::new(options.clone()).authenticate(NOW_MS, &received.as_sim()).is_ok(), good);
+    }
+}
+
+#[test]
 fn the_simulated_api_answers_the_captured_questions() {
     for vector in vectors() {
         let received = wire_request(&vector);
@@ -443,4 +488,72 @@ fn the_round_is_batches_of_the_documented_size() {
         panic!("one step of batches")
     };
     assert_eq!((action.name, ids), ("QueryOnlineStatus", 100));
+}
+
+mod settings {
+    use super::*;
+    use crate::config::testing::MemoryEnv;
+    use crate::providers::configure::{Configuration, configure};
+
+    fn read(account: &str, source: &str) -> Result<Configuration, String> {
+        let text = format!(
+            "accounts:\n  main:\n    cloud: volcengine\n{account}sources:\n  chat:\n    account: main\n    \
+             provider: volcengine_rtc\n{source}    targets: [10001, 10002]\n"
+        );
+        let env = MemoryEnv::default().with_var("SK", CANARY);
+        configure(&text, &env, std::path::Path::new("/etc/presence"), 0).map_err(|problems| {
+            let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            assert!(!text.contains("canary"), "{text}");
+            text
+        })
+    }
+
+    const ACCOUNT: &str = "    access_key_id: SIMKEYID0001\n    access_key_secret: {env: SK}\n    endpoint: http://127.0.0.1:18080/\n";
+
+    #[test]
+    fn a_configured_source_asks_its_app_with_its_accounts_key() {
+        let configuration = read(ACCOUNT, "    app_id: 123456\n").expect("a good configuration");
+        let source = &configuration.sources[0];
+        assert_eq!((source.target_kind, source.evidence), (Kind::User, Evidence::FirstSeen));
+        assert!((configuration.accounts[0].settings.requests_per_second - 20.0).abs() < f64::EPSILON);
+        let targets: Vec<Target<'_>> = source.roster.iter().collect();
+        let (answer, _) = loopback().ask(source.provider.as_ref(), Question::Batch(&targets));
+        assert!(answer.expect("an answer").rows[0].1.as_ref().is_ok_and(|seen| seen.online));
+        // Signed for another region, which the vendor accepts, and with a session token.
+        let account = format!("{ACCOUNT}    region: ap-singapore-1\n    session_token: canary-token\n");
+        let configuration = read(&account, "    app_id: 123456\n").expect("a good configuration");
+        let loopback = loopback_of(SimOptions { token: Some("canary-token".into()), ..options() });
+        let provider = configuration.sources[0].provider.as_ref();
+        loopback.ask(provider, Question::Batch(&targets)).0.expect("an answer");
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_told_with_its_key() {
+        let told = |account: &str, source: &str, words: &str| {
+            let problems = read(account, source).err().expect("this is not good");
+            assert!(problems.contains(words), "{problems}");
+        };
+        told("    access_key_id: a\n", "    app_id: 1\n", "access_key_secret");
+        told("    access_key_secret: canary\n", "    app_id: 1\n", "access_key_id");
+        told(ACCOUNT, "", "app_id");
+        told(ACCOUNT, "    app_id: 661e000000000000000543cf\n", "app_id");
+        told(ACCOUNT, "    app_id: 2147483648\n", "app_id");
+        told(ACCOUNT, "    app_id: 0\n", "app_id");
+        told(&format!("{ACCOUNT}    session_token: {{env: NONE}}\n"), "    app_id: 1\n", "session_token");
+    }
+
+    #[test]
+    fn the_simulated_api_gives_the_keys_that_reach_it() {
+        let sim = KIND.simulate(SimOptions { token: Some("to\"ken: x".into()), ..options() });
+        let lines = |keys: Vec<(&str, String)>| {
+            keys.iter().flat_map(|(key, value)| ["    ", key, ": ", value, "\n"]).collect::<String>()
+        };
+        let account = lines(sim.account_keys("http://127.0.0.1:1")) + "    endpoint: http://127.0.0.1:1\n";
+        let source = lines(sim.source_keys(&world().populations[0]));
+        let configuration = read(&account, &source).expect("a good configuration");
+        let loopback = Loopback::new(sim, world(), NOW_MS);
+        let targets: Vec<Target<'_>> = configuration.sources[0].roster.iter().collect();
+        let (answer, _) = loopback.ask(configuration.sources[0].provider.as_ref(), Question::Batch(&targets));
+        assert!(answer.expect("an answer").rows[0].1.as_ref().is_ok_and(|seen| seen.online));
+    }
 }

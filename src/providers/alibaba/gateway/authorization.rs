@@ -8,7 +8,7 @@ use crate::providers::sim::SimRequest;
 
 /// The three parts of `Authorization`.
 pub struct Authorization<'a> {
-    /// The AccessKey's id.
+    /// The `AccessKey`'s id.
     pub key_id: &'a str,
     /// The signed headers' names, joined by `;`.
     pub signed_headers: &'a str,

@@ -392,6 +392,11 @@ mod tests {
 
     /// The code that a captured request is refused with; `None` when it passes.
     fn verdict(gateway: &mut Gateway, now_ms: i64, wire: &Wire) -> Option<String> {
+        refusal(gateway, now_ms, wire).map(|(code, _)| code)
+    }
+
+    /// Code and message.
+    fn refusal(gateway: &mut Gateway, now_ms: i64, wire: &Wire) -> Option<(String, String)> {
         let mut headers = HeaderMap::new();
         for (name, value) in &wire.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
@@ -403,7 +408,8 @@ mod tests {
         let request = SimRequest { method: &method, path, query, headers: &headers, body };
         let refused = gateway.admit(now_ms, &request).err()?;
         let body: Value = serde_json::from_slice(&refused.body).expect("an error is JSON");
-        Some(body["Code"].as_str().expect("a code").to_owned())
+        let text = |field: &str| body[field].as_str().expect("a text").to_owned();
+        Some((text("Code"), text("Message")))
     }
 
     fn header<'a>(wire: &'a mut Wire, name: &str) -> &'a mut String {
@@ -464,12 +470,38 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_secret_is_refused_and_the_echo_holds_the_request() {
+    fn a_stated_hash_that_is_not_the_bodys_is_refused_even_if_it_is_signed() {
+        use crate::providers::alibaba::sign::{Unsigned, sign};
+        let vector = &vectors::v3()[0];
+        let inputs = &vector.inputs;
+        for (stated, code) in
+            [(hash::sha256_hex(b""), None), (hash::sha256_hex(b"x"), Some("SignatureDoesNotMatch"))]
+        {
+            let mut headers = inputs.signed_headers_in.clone();
+            headers.insert("x-acs-content-sha256".into(), stated.clone());
+            let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let params = vector.flat_params();
+            let params: Vec<(&str, &str)> = params.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let unsigned = Unsigned { method: "POST", params: &params, headers: &headers, body: b"" };
+            let signed = sign(&inputs.access_key_id, &inputs.access_key_secret, &unsigned);
+            let refused = refused_as(vector, |w| {
+                header(w, "x-acs-content-sha256").clone_from(&stated);
+                header(w, "authorization").clone_from(&signed.authorization);
+            });
+            assert_eq!(refused.as_deref(), code);
+        }
+    }
+
+    #[test]
+    fn a_wrong_secret_is_refused_with_an_echo_of_the_whole_request() {
         for vector in vectors::v3() {
             let mut gateway = gateway(&vector);
             gateway.options.secret.push('x');
-            let code = verdict(&mut gateway, vector.date_ms(), &vector.expected.request);
-            assert_eq!(code.as_deref(), Some("SignatureDoesNotMatch"), "{}", vector.id);
+            let (code, message) =
+                refusal(&mut gateway, vector.date_ms(), &vector.expected.request).expect("refused");
+            assert_eq!(code, "SignatureDoesNotMatch", "{}", vector.id);
+            assert!(message.contains(&vector.expected.string_to_sign), "{}", vector.id);
+            assert!(message.contains(&vector.expected.canonical_request), "{}", vector.id);
         }
     }
 
@@ -513,7 +545,7 @@ mod tests {
         };
         check(plain, &set("host", "ecs.cn-shanghai.aliyuncs.com"), "InvalidProduct.NotFound");
         check(plain, &|w| w.method = "PUT".into(), "UnsupportedHTTPMethod");
-        check(plain, &|w| w.target.insert_str(1, "x"), "InvalidAction.NotFound");
+        check(plain, &|w| w.target.insert(1, 'x'), "InvalidAction.NotFound");
         check(plain, &set("x-acs-action", "describeuseronlineclients"), "InvalidAction.NotFound");
         check(plain, &set("x-acs-version", "2018-03-14"), "InvalidVersion");
         check(plain, &drop_header("authorization"), "MissingAccessKeyId");

@@ -278,7 +278,7 @@ fn put_encoded(text: &mut String, plain: &str) {
     for byte in plain.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                text.push(char::from(byte))
+                text.push(char::from(byte));
             }
             other => {
                 let _ = write!(text, "%{other:02X}");

@@ -56,7 +56,7 @@ impl Lists {
         Self { options: options.clone(), inserted: (0, 0) }
     }
 
-    /// ListDesktopsConnectStatus.
+    /// `ListDesktopsConnectStatus`.
     pub fn desktops(&mut self, population: &Population, now_ms: i64, query: &str) -> Result<Value, Refused> {
         let query = Query::parse(query)?;
         let (offset, limit) = (query.number("offset", 0, 100_000)?, query.number("limit", 100, 1000)?);
@@ -75,7 +75,7 @@ impl Lists {
         });
         let listed = population.subjects.iter().filter_map(|subject| {
             let of_user = users.is_empty() || self.users(subject).iter().any(|user| users.contains(user));
-            let status = self.status(subject, now_ms);
+            let status = Self::status(subject, now_ms);
             (of_user && query.allows("connect_status", status)).then(|| {
                 self.desktop(
                     &self.desktop_id(subject),
@@ -88,7 +88,7 @@ impl Lists {
         Ok(self.page("desktops", inserted.chain(listed).collect(), offset, limit))
     }
 
-    /// ListLoginRecordsNew.
+    /// `ListLoginRecordsNew`.
     pub fn records(&mut self, population: &Population, now_ms: i64, query: &str) -> Result<Value, Refused> {
         let query = Query::parse(query)?;
         let (offset, limit) = (query.number("offset", 0, usize::MAX)?, query.number("limit", 20, 1000)?);
@@ -105,10 +105,11 @@ impl Lists {
         let mut rows: Vec<(i64, u64, Value)> = Vec::new();
         for subject in &population.subjects {
             for (n, session) in subject.sessions.iter().enumerate() {
+                if session.start_ms > visible_ms || !bounds.contains(&session.start_ms) {
+                    continue;
+                }
                 let user = self.user_of(subject, session);
-                if session.start_ms <= visible_ms
-                    && bounds.contains(&session.start_ms)
-                    && query.allows("computer_name", &self.desktop_name(subject))
+                if query.allows("computer_name", &self.desktop_name(subject))
                     && query.allows("user_name", &user)
                     && let Some(record) = self.record(subject, n, &user, visible_ms)
                 {
@@ -131,10 +132,10 @@ impl Lists {
         Ok(self.page("records", rows, offset, limit))
     }
 
-    /// ListInstancesStatus, as far as it is known: what is in use and what is not.
-    pub fn instances(&self, population: &Population, now_ms: i64) -> Value {
+    /// `ListInstancesStatus`, as far as it is known: what is in use and what is not.
+    pub fn instances(population: &Population, now_ms: i64) -> Value {
         let status =
-            |wanted: &str| population.subjects.iter().filter(|s| self.status(s, now_ms) == wanted).count();
+            |wanted: &str| population.subjects.iter().filter(|s| Self::status(s, now_ms) == wanted).count();
         json!({"statics": [{
             "static_name": "all", "in_use_num": status("CONNECTED"), "ready_num": status("REGISTERED"),
             "disconnected_num": status("DISCONNECTED"), "unregistered_num": status("UNREGISTER"),
@@ -215,7 +216,7 @@ impl Lists {
         Some(Value::Object(record))
     }
 
-    fn status(&self, subject: &Subject, now_ms: i64) -> &'static str {
+    fn status(subject: &Subject, now_ms: i64) -> &'static str {
         let just_left = || {
             let mut done = subject.sessions.iter().filter(|session| session.failure.is_none());
             done.any(|session| (now_ms - DISCONNECTED_MS..=now_ms).contains(&session.end_ms))
