@@ -257,14 +257,6 @@ impl Stage {
             .collect()
     }
 
-    /// What is shown of one target now.
-    pub fn view(&self, source: &str, id: &str) -> View {
-        let snapshot = self.store.snapshot();
-        let source = find(&snapshot, source);
-        let index = source.roster.find(id).unwrap_or_else(|| panic!("no target {id}"));
-        source.state(index).expect("each target has a row").view(self.now(), &source.spec.policy)
-    }
-
     /// What is shown of every target of a source now, by id.
     pub fn views(&self, source: &str) -> Vec<(String, View)> {
         views(find(&self.store.snapshot(), source), self.now())
@@ -364,7 +356,7 @@ impl Stage {
 
     /// The page of metrics as it is now, without a socket between.
     pub fn page(&self) -> String {
-        let mut page = self.desk.page(Format::Text, &[]).ok().expect("no source is named");
+        let Ok(mut page) = self.desk.page(Format::Text, &[]) else { unreachable!("no source is named") };
         let mut text = Vec::new();
         while page.next_piece(&mut text) {}
         String::from_utf8(text).expect("a page is text")

@@ -90,6 +90,7 @@ fn check(case: &Failing) {
 /// Leaps, and waits until each cloud has been asked once more.
 fn wait_for_failed_polls(stage: &Stage, leap: Duration) {
     let before = struck(stage);
+    stage.wait_for_failures();
     stage.leap(leap);
     stage.wait("failed polls at every cloud", || {
         let now = struck(stage);
