@@ -10,9 +10,11 @@ use tracing::{info, warn};
 use super::SourceTask;
 use super::line::{Ask, Job, Line};
 use super::pause::{self, Pause};
-use crate::domain::{Fault, Moment, RowId};
+use super::sessions::SessionLedger;
+use crate::domain::{Fault, Moment, RowId, Session};
 use crate::providers::{Answer, Failure, Receipt, Step};
 use crate::store::Store;
+use crate::telemetry::SessionMeter;
 
 /// How many rounds pass before a refused target is tried again, alone.
 const REFUSED_ROUNDS: u32 = 20;
@@ -46,6 +48,8 @@ pub struct Book {
 struct Page {
     /// When the last complete log pass began.
     since_ms: Option<i64>,
+    /// What of the log was counted; none without a log.
+    ledger: Option<SessionLedger>,
     /// Targets that are left out of batches, since the provider refuses them.
     refused: BTreeSet<u32>,
     /// Questions that failed since the last answer.
@@ -59,12 +63,29 @@ struct Page {
 impl Book {
     /// An empty book for these sources.
     pub fn new(account: Arc<str>, sources: &[SourceTask]) -> Self {
-        Self { account, sources: sources.iter().map(|_| Page::default()).collect() }
+        let page = |source: &SourceTask| {
+            let reread = source.steps.iter().find_map(|step| match *step {
+                Step::Log { reread, .. } => Some(reread),
+                Step::Batches { .. } | Step::Listing { .. } => None,
+            });
+            Page { ledger: reread.map(SessionLedger::new), ..Page::default() }
+        };
+        Self { account, sources: sources.iter().map(page).collect() }
     }
 
     /// When the source's last complete log pass began.
     pub fn since_ms(&self, source: usize) -> Option<i64> {
         self.sources[source].since_ms
+    }
+
+    /// Goes on where a former process stopped: its last complete log pass began at `since_ms`. What happened before was
+    /// counted there. To be called before the first question.
+    pub fn resume(&mut self, source: usize, since_ms: i64) {
+        let page = &mut self.sources[source];
+        page.since_ms = Some(since_ms);
+        if let Some(ledger) = &mut page.ledger {
+            ledger.begin(since_ms);
+        }
     }
 
     /// The targets that a question names, without those that the provider refuses.
@@ -87,6 +108,13 @@ impl Book {
         pause: &mut Pause,
         chance: u64,
     ) {
+        let page = &mut self.sources[done.job.source];
+        if let Some(ledger) =
+            page.ledger.as_mut().filter(|_| is_log(&sources[done.job.source], &done.job.ask))
+        {
+            // The first watermark, whether that pass was complete or not: a log that cannot be read at first loses nothing.
+            ledger.begin(done.began.unix_ms);
+        }
         match &done.result {
             Ok(answer) => {
                 pause.answered();
@@ -121,7 +149,12 @@ impl Book {
             line.detail(number, row.index);
         }
         if is_log(source, &done.job.ask) {
-            self.sources[number].since_ms = Some(as_of.unix_ms);
+            let page = &mut self.sources[number];
+            page.since_ms = Some(as_of.unix_ms);
+            if let (Some(ledger), Some(meter)) = (&mut page.ledger, &source.sessions) {
+                count(ledger, meter, &answer.sessions);
+                ledger.passed(as_of.unix_ms);
+            }
         }
         if matches!(done.job.ask, Ask::Batch { .. } | Ask::Solo(_)) {
             let mut silent = left_out(done, answer).map(|row| source.roster.row(row));
@@ -216,6 +249,17 @@ impl Book {
         let action = receipt.action.unwrap_or("none");
         let request_id = receipt.request_id.as_deref().unwrap_or("");
         warn!(%account, %source, %fault, action, request_id, reason = failure.message, "a question failed");
+    }
+}
+
+/// Counts what a log's answer tells for the first time.
+fn count(ledger: &mut SessionLedger, meter: &SessionMeter, sessions: &[Session]) {
+    for session in sessions {
+        let new = ledger.take(session);
+        new.setup.into_iter().for_each(|took| meter.set_up(took));
+        new.rtt.into_iter().for_each(|rtt| meter.round_trip(rtt));
+        new.duration.into_iter().for_each(|duration| meter.lasted(duration));
+        new.failure.into_iter().for_each(|reason| meter.failed(reason));
     }
 }
 

@@ -88,7 +88,7 @@ impl Provider for TestProvider {
                 )
                 .await?;
             let rows = targets.iter().map(|target| (target.row, Ok(seen.clone()))).collect();
-            Ok(Answer { rows, details: Vec::new() })
+            Ok(Answer { rows, ..Answer::default() })
         })
     }
 }
@@ -208,7 +208,7 @@ fn bench(
         sent: Mutex::default(),
         under_way: Mutex::default(),
     });
-    let policy = Policy { max_age: SECOND * 60 };
+    let policy = Policy::at_once(SECOND * 60);
     let mut installed = Vec::new();
     let mut sources = Vec::new();
     for (number, (targets, interval)) in (0_u16..).zip(&setup.sources) {
@@ -229,7 +229,16 @@ fn bench(
         let provider = Arc::new(TestProvider { ids: setup.ids });
         let steps = provider.round();
         let (interval, timeout) = (*interval, SECOND * 5);
-        sources.push(SourceTask { name, kind: &TestKind, provider, steps, roster, interval, timeout });
+        sources.push(SourceTask {
+            name,
+            kind: &TestKind,
+            provider,
+            steps,
+            roster,
+            interval,
+            timeout,
+            sessions: None,
+        });
     }
     store.install(installed);
     let task = AccountTask {
