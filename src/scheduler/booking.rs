@@ -288,3 +288,129 @@ fn is_log(source: &SourceTask, ask: &Ask) -> bool {
 fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
     !is_log(source, ask) || source.steps.iter().all(|step| matches!(step, Step::Log { .. }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Outcome, Roster, Tick};
+    use crate::ports::BoxFuture;
+    use crate::providers::{Action, Net, Provider, Question, huawei_workspace};
+    use crate::scheduler::plan::Rhythm;
+    use crate::telemetry::Telemetry;
+
+    const NOW_MS: i64 = 1_772_330_584_000;
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    static LOG: Action =
+        Action { name: "Log", ids_per_call: 0, calls_per_second: None, billed: false, source: "a test" };
+
+    struct Unasked;
+
+    impl Provider for Unasked {
+        fn round(&self) -> Vec<Step> {
+            vec![Step::Log { action: &LOG, reread: MINUTE * 60 }]
+        }
+
+        fn ask<'a>(&'a self, _: Question<'a>, _: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
+            Box::pin(async { Err(Failure::new(Fault::Rejected, "nobody asks in these tests")) })
+        }
+    }
+
+    struct Bench {
+        book: Book,
+        sources: Vec<SourceTask>,
+        store: Store,
+        line: Line,
+        pause: Pause,
+        telemetry: Telemetry,
+    }
+
+    fn at(seconds: u64) -> Moment {
+        let start = Moment { tick: Tick::from_micros(1_000_000), unix_ms: NOW_MS };
+        start.plus(Duration::from_secs(seconds))
+    }
+
+    fn bench() -> Bench {
+        let telemetry = Telemetry::new("0", "test", "test");
+        let source = SourceTask {
+            name: Arc::from("desks"),
+            kind: &huawei_workspace::KIND,
+            provider: Arc::new(Unasked),
+            steps: Unasked.round(),
+            roster: Arc::new(Roster::new(0, 0)),
+            interval: MINUTE,
+            timeout: MINUTE,
+            sessions: Some(Arc::new(telemetry.sessions("desks", "huawei_workspace", "desktop"))),
+        };
+        let mut line = Line::default();
+        line.add(Rhythm::Sequence, 1, 0, MINUTE, at(0).tick);
+        let sources = vec![source];
+        let book = Book::new(Arc::from("main"), &sources);
+        Bench { book, sources, store: Store::new(), line, pause: Pause::default(), telemetry }
+    }
+
+    impl Bench {
+        /// A pass over the log that began at this second and took ten.
+        fn pass(&mut self, second: u64, result: Result<Answer, Failure>) {
+            let job = Job { source: 0, ask: Ask::Step(0), attempt: 0 };
+            let receipt = Receipt { as_of: Some(at(second + 1)), ..Receipt::default() };
+            let done = Done { job, rows: vec![], began: at(second), ended: at(second + 10), result, receipt };
+            let Self { book, sources, store, line, pause, .. } = self;
+            book.settle(&done, sources, store, line, pause, 0);
+        }
+
+        /// How many set-ups were counted.
+        fn set_up(&self) -> u64 {
+            let families = self.telemetry.gather();
+            let family = families.iter().find(|family| family.name() == "presence_session_setup_seconds");
+            family.map_or(0, |family| family.get_metric()[0].get_histogram().get_sample_count())
+        }
+    }
+
+    fn answer(started_s: &[u64]) -> Result<Answer, Failure> {
+        let session = |&second: &u64| Session {
+            key: second,
+            started_ms: at(second).unix_ms,
+            ended_ms: None,
+            outcome: Outcome::Established,
+            setup: Some(Duration::from_secs(1)),
+            network_rtt_ms: None,
+        };
+        Ok(Answer { sessions: started_s.iter().map(session).collect(), ..Answer::default() })
+    }
+
+    #[test]
+    fn a_failed_pass_leaves_the_watermark_and_a_complete_one_moves_it_to_its_own_beginning() {
+        let mut bench = bench();
+        let lost = || Err(Failure::new(Fault::Timeout, "lost"));
+        bench.pass(0, lost());
+        assert_eq!(bench.book.since_ms(0), None);
+        bench.pass(60, answer(&[]));
+        let since = bench.book.since_ms(0);
+        assert_eq!(since, Some(at(61).unix_ms), "when the first request left, not when the answer was there");
+        bench.pass(120, lost());
+        bench.pass(180, lost());
+        assert_eq!(bench.book.since_ms(0), since);
+        bench.pass(240, answer(&[]));
+        assert_eq!(bench.book.since_ms(0), Some(at(241).unix_ms));
+    }
+
+    #[test]
+    fn sessions_count_from_the_first_pass_on_be_it_a_failed_one_and_once_each() {
+        let mut bench = bench();
+        bench.pass(100, Err(Failure::new(Fault::Timeout, "lost")));
+        bench.pass(200, answer(&[50, 99, 100, 150]));
+        assert_eq!(bench.set_up(), 2, "what began before this process is history");
+        bench.pass(260, answer(&[150, 100, 210, 150]));
+        assert_eq!(bench.set_up(), 3);
+    }
+
+    #[test]
+    fn a_resumed_watermark_lets_sessions_count_that_began_while_no_process_ran() {
+        let mut bench = bench();
+        bench.book.resume(0, at(100).unix_ms);
+        assert_eq!(bench.book.since_ms(0), Some(at(100).unix_ms));
+        bench.pass(500, answer(&[99, 100, 300, 499]));
+        assert_eq!(bench.set_up(), 3);
+    }
+}

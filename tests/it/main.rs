@@ -6,6 +6,7 @@ mod canary;
 mod contract;
 mod docs;
 mod env;
+mod histories;
 mod ops;
 mod scheduler;
 mod stage;
