@@ -16,6 +16,7 @@ use crate::domain::{Policy, SourceSpec};
 use crate::exposition::{Format, Page};
 use crate::http::{Control, Overview, Pieces, SourceLine, UnknownSource};
 use crate::ports::{Ports, Transport};
+use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::{AccountTask, Polling, Shared, SourceTask, plan};
 use crate::store::{Installed, Store};
@@ -62,7 +63,7 @@ impl Exporter {
             let actions: Vec<&'static str> = source.kind.actions().iter().map(|action| action.name).collect();
             telemetry.register(account, source.kind.name(), &actions);
             installed.push(Installed { spec: spec(&source, max_age), roster: source.roster.clone() });
-            by_account[source.account].push(task(source));
+            by_account[source.account].push(task(source, &telemetry));
         }
         store.install(installed);
         let mut polling = Vec::new();
@@ -202,11 +203,15 @@ fn spec(source: &Source, max_age: Duration) -> SourceSpec {
     }
 }
 
-fn task(source: Source) -> SourceTask {
+fn task(source: Source, telemetry: &Telemetry) -> SourceTask {
+    let steps = source.provider.round();
+    let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
+    let meter = || telemetry.sessions(&source.settings.name, source.kind.name(), source.target_kind.as_str());
     SourceTask {
+        sessions: has_log.then(|| Arc::new(meter())),
         name: Arc::from(source.settings.name.as_str()),
         kind: source.kind,
-        steps: source.provider.round(),
+        steps,
         provider: source.provider,
         roster: source.roster,
         interval: source.settings.interval,

@@ -5,6 +5,7 @@
 pub mod fault;
 pub mod observation;
 pub mod presence;
+pub mod session;
 pub mod source;
 pub mod target;
 pub mod time;
@@ -12,6 +13,7 @@ pub mod time;
 pub use fault::{Fault, UnknownReason};
 pub use observation::{ConnKey, Platform, Seen};
 pub use presence::{Policy, Saved, State, View};
+pub use session::{FailureReason, Outcome, Session};
 pub use source::{Evidence, Kind, SourceSpec};
 pub use target::{Roster, RowId, Target, TargetLabels};
 pub use time::{Moment, Tick};

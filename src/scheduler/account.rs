@@ -55,7 +55,13 @@ impl Polling {
                 telemetry: shared.telemetry.clone(),
             }));
         }
-        let book = Book::new(task.name.clone(), &task.sources);
+        let mut book = Book::new(task.name.clone(), &task.sources);
+        for (number, source) in task.sources.iter().enumerate() {
+            let roster = &source.roster;
+            if let Some(since_ms) = shared.store.log_since_ms(roster.source(), roster.generation()) {
+                book.resume(number, since_ms);
+            }
+        }
         Self { task, shared, budget, gates, line, pause: Pause::default(), book }
     }
 

@@ -2,11 +2,14 @@
 //!
 //! A row of [`OWN_FAMILIES`] is a family; every series that can be known is there at 0 from the start. What it
 //! deliberately does not do: it knows nothing of targets, whose series are written from the store, and it prints nothing;
-//! [`Telemetry::gather`] hands values to the page. Log lines are made in [`logging`].
+//! [`Telemetry::gather`] hands values to the page. Log lines are made in [`logging`]; sessions by login records are counted
+//! in [`sessions`].
 
 pub mod logging;
+pub mod sessions;
 
 pub use logging::{LogFormat, LogLevel, init_logging};
+pub use sessions::{SESSION_FAMILIES, SessionMeter};
 
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
@@ -134,6 +137,7 @@ pub struct Telemetry {
     saves: IntCounter,
     save_failures: IntCounter,
     saved: Gauge,
+    sessions: sessions::Sessions,
     /// By account; the few actions of one are searched in order, so that counting hashes one name and allocates nothing.
     accounts: RwLock<HashMap<Box<str>, Vec<Handles>>>,
 }
@@ -180,6 +184,7 @@ impl Telemetry {
             saves: registered(&registry, IntCounter::with_opts(STATE_SAVES.opts())),
             save_failures: registered(&registry, IntCounter::with_opts(STATE_FAILURES.opts())),
             saved: registered(&registry, Gauge::with_opts(STATE_SAVED.opts())),
+            sessions: sessions::Sessions::new(&registry),
             accounts: RwLock::default(),
             registry,
         }
@@ -190,6 +195,11 @@ impl Telemetry {
         for action in actions {
             self.with(account, provider, action, |_| ());
         }
+    }
+
+    /// The series of a source that has login records, at 0 until something is counted.
+    pub fn sessions(&self, source: &str, provider: &str, kind: &str) -> SessionMeter {
+        self.sessions.meter(source, provider, kind)
     }
 
     /// Counts one HTTP request to a provider that took `seconds`, answered or not.
@@ -372,9 +382,10 @@ mod tests {
     fn the_table_is_what_is_registered() {
         let telemetry = Telemetry::new("1.2.3", "abc", "1.95");
         telemetry.register("a", "p", &["x"]);
+        telemetry.sessions("s", "p", "user");
         assert_eq!(samples(&telemetry, BUILD_INFO.name), [(labels(&["abc", "1.95", "1.2.3"]), 1.0)]);
         let families = telemetry.gather();
-        for own in OWN_FAMILIES {
+        for own in OWN_FAMILIES.into_iter().chain(SESSION_FAMILIES) {
             let family = families.iter().find(|family| family.name() == own.name).expect(own.name);
             let names = family.get_metric()[0].get_label();
             let mut wanted = own.labels.to_vec();
@@ -387,7 +398,7 @@ mod tests {
             );
         }
         for family in &families {
-            let named = OWN_FAMILIES.iter().any(|own| own.name == family.name());
+            let named = OWN_FAMILIES.iter().chain(&SESSION_FAMILIES).any(|own| own.name == family.name());
             assert!(named || family.name().starts_with("process_"), "{}", family.name());
         }
     }
