@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::common::LIMIT_INTERVAL_S;
 use crate::http::{ListenAddress, MAX_REQUESTS, TelemetryPath};
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -154,7 +155,7 @@ pub struct Demo {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// How often every target is asked about
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = interval)]
     pub interval: Duration,
     /// HTTP requests a second that each account may spend
     #[arg(long = "requests-per-second", value_name = "COUNT", default_value = "20",
@@ -202,6 +203,12 @@ pub struct Simulate {
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write it like 30s, 5m or 1h 30m".to_owned())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    let range = Duration::from_secs(1)..=Duration::from_secs(LIMIT_INTERVAL_S);
+    if range.contains(&interval) { Ok(interval) } else { Err("it must be 1s to 1day".to_owned()) }
 }
 
 fn log_level() -> impl TypedValueParser<Value = LogLevel> {

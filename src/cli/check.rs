@@ -1,8 +1,8 @@
 //! `check`: is this configuration good? Sends nothing.
 
-use super::Exit;
 use super::args::Check;
 use super::load::load;
+use super::{Exit, say};
 use crate::net;
 
 /// Prints what the configuration holds, or every problem in it.
@@ -16,11 +16,17 @@ pub fn main(check: &Check) -> Exit {
         }
     }
     let targets: u64 = configuration.sources.iter().map(|source| u64::from(source.roster.len())).sum();
-    println!(
-        "{}: good: {} accounts, {} sources, {targets} targets",
+    say(&format!(
+        "{}: good: {}, {}, {}",
         check.config.file.display(),
-        configuration.accounts.len(),
-        configuration.sources.len(),
-    );
+        counted(configuration.accounts.len() as u64, "account"),
+        counted(configuration.sources.len() as u64, "source"),
+        counted(targets, "target"),
+    ));
     Exit::Done
+}
+
+fn counted(number: impl Into<u64>, what: &str) -> String {
+    let number = number.into();
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

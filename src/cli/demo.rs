@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::args::Demo;
-use super::{Exit, run, simulate, table::table, threads};
+use super::{Exit, run, say, simulate, table::table, threads};
 use crate::daemon::Exporter;
 use crate::domain::Moment;
 use crate::http::{ListenAddress, Server};
@@ -78,7 +78,13 @@ fn show(demo: &Demo, simulator: &Arc<Simulator>, ports: &Ports) -> Result<(), St
     let ending = async {
         threads::after(demo.duration, &*clock).await;
         // The comparison is taken while everything still runs.
-        print!("{}\n{}", comparison(simulator, &store, clock.now()), spending(demo, simulator));
+        let comparison = comparison(simulator, &store, clock.now());
+        say(&format!(
+            "{comparison}
+
+{}",
+            spending(demo, simulator)
+        ));
     };
     let beside = async {
         tokio::select! {
@@ -103,14 +109,14 @@ fn bind(demo: &Demo) -> Result<Server, String> {
 fn announce(demo: &Demo, server: &Server, simulator: &Simulator) {
     let targets: usize =
         simulator.world().populations.iter().map(|population| population.subjects.len()).sum();
-    println!("{targets} simulated targets at {} providers", simulator.world().populations.len());
+    say(&format!("{targets} simulated targets at {} providers", simulator.world().populations.len()));
     for address in server.addresses() {
-        println!("metrics: http://{address}{}", demo.web.telemetry_path.as_str());
-        println!("status:  http://{address}/");
+        say(&format!("metrics: http://{address}{}", demo.web.telemetry_path.as_str()));
+        say(&format!("status:  http://{address}/"));
     }
     match demo.duration {
-        Some(duration) => println!("stops by itself after {}", humantime::format_duration(duration)),
-        None => println!("stop with Ctrl-C"),
+        Some(duration) => say(&format!("stops by itself after {}", humantime::format_duration(duration))),
+        None => say("stop with Ctrl-C"),
     }
 }
 
@@ -119,7 +125,7 @@ async fn tell(simulator: &Simulator, store: &Store, clock: &dyn Clock, every: Op
     let Some(every) = every else { return std::future::pending().await };
     loop {
         clock.sleep_until(clock.now().tick + every).await;
-        print!("{}", comparison(simulator, store, clock.now()));
+        say(&comparison(simulator, store, clock.now()));
     }
 }
 

@@ -28,7 +28,7 @@ pub fn load(file: &Path, ports: &Ports) -> Option<Configuration> {
                 eprintln!("{shown}:{problem}");
             }
             let (count, word) = (problems.len(), if problems.len() == 1 { "problem" } else { "problems" });
-            eprintln!("{shown}: {count} {word}; nothing was started");
+            eprintln!("{shown}: {count} {word}");
             None
         }
     }

@@ -3,6 +3,7 @@
 //! In reading order: [`args`] (commands and flags), [`run`] (the daemon), [`demo`] (simulator and daemon in one),
 //! [`check`], [`query`], [`simulate`]. Nothing imports this module.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,6 +38,13 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
+}
+
+/// Prints a line, or several, to stdout. Whoever closed it, as `head` does, has seen enough: that is no error, and no panic
+/// as it would be with `println!`.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Runs the command that this process was started with.

@@ -1,6 +1,7 @@
 //! `query`: ask a source's provider now, and show what it answers, with the evidence: action, request id, when.
 //!
-//! It asks each question once, within the account's budget, and keeps nothing. Exit code 2 when a target stays unknown.
+//! It asks each question once (a log beside a listing twice, since the first time looks only a little back), within the
+//! account's budget, and keeps nothing. Exit code 2 when a target stays unknown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::args::{Query, QueryFormat};
 use super::load::load;
-use super::{Exit, table::table, threads};
+use super::{Exit, say, table::table, threads};
 use crate::domain::presence::Presence;
 use crate::domain::{Moment, Policy, Roster, State, Target, TargetLabels};
 use crate::net;
@@ -57,7 +58,7 @@ pub fn main(query: &Query) -> Exit {
     match query.output {
         QueryFormat::Table => print_table(&rows),
         QueryFormat::Json => match serde_json::to_string_pretty(&rows) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => say(&text),
             Err(error) => {
                 eprintln!("the answer cannot be written as JSON: {error}");
                 return Exit::Failed;
@@ -143,7 +144,10 @@ async fn round(source: &Source, ports: &Ports, gate: Arc<dyn Gate>) -> Vec<Row> 
     let all: Vec<Target<'_>> = source.roster.iter().collect();
     let steps = source.provider.round();
     let mut details = Vec::new();
-    for step in &steps {
+    // A listing tells which sessions the log is still to be searched for.
+    let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
+    let rounds = if has_log && steps.len() > 1 { 2 } else { 1 };
+    for step in std::iter::repeat_n(&steps, rounds).flatten() {
         let questions: Vec<(Question<'_>, &[Target<'_>])> = match step {
             Step::Log { .. } => {
                 vec![(Question::Log { roster: &source.roster, since_ms: None }, all.as_slice())]
@@ -253,7 +257,7 @@ fn print_table(rows: &[Row]) {
     let head =
         ["TARGET", "STATE", "REASON", "CONNECTIONS", "SINCE", "RTT", "E2E RTT", "ACTION", "REQUEST ID"];
     let dash = || "-".to_owned();
-    let seconds = |value: Option<f64>| value.map_or_else(dash, |value| format!("{value} s"));
+    let seconds = |value: Option<f64>| value.map_or_else(dash, |value| format!("{value:.3} s"));
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -270,7 +274,7 @@ fn print_table(rows: &[Row]) {
             ]
         })
         .collect();
-    print!("{}", table(&head, &cells));
+    say(&table(&head, &cells));
     let mut reasons: Vec<&str> = rows.iter().filter_map(|row| row.evidence.failure.as_deref()).collect();
     reasons.sort_unstable();
     reasons.dedup();

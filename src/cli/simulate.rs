@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::args::{Simulate, WorldFlags};
-use super::{Exit, threads};
+use super::{Exit, say, threads};
 use crate::ports::Clock;
 use crate::simulator::{Options, Scenario, Setup, Simulator, fault_text, places};
 use crate::{net, telemetry};
@@ -31,14 +31,14 @@ pub fn main(simulate: &Simulate) -> Exit {
         }
     };
     for (cloud, address) in simulator.addresses() {
-        println!("{cloud}: http://{address}");
+        say(&format!("{cloud}: http://{address}"));
     }
     if let Some(file) = &simulate.config_out {
         if let Err(error) = std::fs::write(file, simulator.config_yaml(&Setup::default())) {
             eprintln!("{}: cannot be written: {error}", file.display());
             return Exit::Failed;
         }
-        println!("configuration: {}", file.display());
+        say(&format!("configuration: {}", file.display()));
     }
     let served = threads::block_on(serve_until(simulator.clone(), simulate.duration, ports.clock));
     if let Err(error) = served {
@@ -98,7 +98,7 @@ fn write_record(simulator: &Simulator, file: &std::path::Path) -> Exit {
         File::create(file).and_then(|file| simulator.record().write_json_lines(0, &mut BufWriter::new(file)));
     match written {
         Ok(_) => {
-            println!("record: {}", file.display());
+            say(&format!("record: {}", file.display()));
             Exit::Done
         }
         Err(error) => {

@@ -1,7 +1,7 @@
 //! Plain tables for people: columns as wide as their widest cell, two blanks between. Combining characters are counted as
 //! if they stood alone.
 
-/// A table's text. Widths are counted in columns of a terminal.
+/// A table's text, without a line end behind it. Widths are counted in columns of a terminal.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell));
@@ -14,10 +14,11 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
             text.push_str(cell);
             text.extend(std::iter::repeat_n(' ', width + 2 - columns(cell)));
         }
-        format!("{}\n", text.trim_end())
+        text.trim_end().to_owned()
     };
     let mut text = line(&mut head.iter().copied());
     for row in rows {
+        text.push('\n');
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     text
@@ -40,6 +41,6 @@ mod tests {
     #[test]
     fn columns_line_up_whatever_the_script() {
         let rows = vec![vec!["名前".into(), "1".into()], vec!["zoë".into(), "22".into()]];
-        assert_eq!(table(&["ID", "N"], &rows), "ID    N\n名前  1\nzoë   22\n");
+        assert_eq!(table(&["ID", "N"], &rows), "ID    N\n名前  1\nzoë   22");
     }
 }

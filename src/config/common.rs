@@ -420,7 +420,7 @@ mod tests {
         let (account, problems) = account(yaml, &env);
         assert!(account.is_none());
         let starts = [
-            "2:10: accounts.a.ca_file: the file named here cannot be read: entity not found",
+            "2:10: accounts.a.ca_file: the file named here cannot be read: there is no such file",
             "3:18: accounts.a.client_key_file: the file named here holds no private key in PEM",
             "3:18: accounts.a.client_key_file: `client_key_file` without `client_cert_file`",
             "4:8: accounts.a.proxy: this is not the address of an HTTP proxy",

@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
                 let hint = "a relative path starts at the folder of the configuration file".to_owned();
                 self.complain(
                     key,
-                    format!("the file named here cannot be read: {}", error.kind()),
+                    format!("the file named here cannot be read: {}", reason(error.kind())),
                     Some(hint),
                 );
                 None
@@ -304,6 +304,14 @@ fn entry_of<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
     match &node.value {
         Value::Map(entries) => entries.iter().find(|entry| entry.key == key),
         _ => None,
+    }
+}
+
+/// Why a file cannot be read, in words for people. Never the error's own text, which could hold the path.
+fn reason(kind: std::io::ErrorKind) -> String {
+    match kind {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        kind => kind.to_string(),
     }
 }
 

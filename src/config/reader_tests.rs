@@ -171,7 +171,7 @@ fn secrets_that_cannot_be_had_are_noted_without_their_text() {
         ("secret: {env: CANARY}", "the environment variable named here is not set"),
         ("secret: {env: can-ary}", "this is not the name of a variable"),
         ("secret: {env: EMPTY}", "the secret found there is empty"),
-        ("secret: {file: canary}", "the file named here cannot be read: entity not found"),
+        ("secret: {file: canary}", "the file named here cannot be read: there is no such file"),
         ("secret: {file: large}", "the file named here cannot be read: file too large"),
         ("secret: {file: empty}", "the secret found there is empty"),
         ("secret: {canary}", "a secret that is a mapping has one key"),
@@ -200,7 +200,7 @@ fn files_are_read_from_the_folder_of_the_configuration() {
     );
     let (text, problems) = with("file: ca.pem", &env, |reader| reader.file("file"));
     assert_eq!(text, Some(None));
-    let expected = "1:7: a.file: the file named here cannot be read: entity not found (a relative path starts at the \
+    let expected = "1:7: a.file: the file named here cannot be read: there is no such file (a relative path starts at the \
                     folder of the configuration file)";
     assert_eq!(problems, [expected]);
 }

@@ -370,6 +370,9 @@ fn not_yaml(error: &ScanError) -> Problem {
         ErrorKind::Custom(_) | ErrorKind::InputIo { .. } | ErrorKind::InputDecoding { .. } => {
             ("the text cannot be read".to_owned(), "save it as UTF-8")
         }
+        kind if kind.to_string().contains("found a tab") => {
+            ("a tab where YAML wants spaces".to_owned(), "indent with spaces")
+        }
         kind => (kind.to_string(), "look at indentation, quotes and brackets around this place"),
     };
     problem(place, format!("not YAML: {message}"), Some(hint.to_owned()))

@@ -15,10 +15,11 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto
 h1 { margin-bottom: 0; }
 p.version { color: var(--dim); margin-top: 0; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--line); }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.yes { color: var(--good); }
 td.no { color: var(--bad); }
+@media (max-width: 48rem) { table { display: block; overflow-x: auto; } }
 ";
 
 /// The page. Links are relative, so that it also works below a proxy's prefix.

@@ -155,7 +155,8 @@ fn find_account(
     seat: &Seat<'_>,
 ) -> Option<usize> {
     let Some(place) = seat.places.get(settings.account.as_str()) else {
-        let known: Vec<&str> = seat.accounts.iter().map(|account| account.settings.name.as_str()).collect();
+        let mut known: Vec<&str> = seat.places.keys().copied().collect();
+        known.sort_unstable();
         let hint = format!("known accounts: {}", known.join(", "));
         reader.complain("account", "there is no account of this name", Some(hint));
         return None;

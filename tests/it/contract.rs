@@ -28,7 +28,7 @@ fn providers() -> impl Iterator<Item = &'static str> {
 }
 
 /// Plays all cases at the same time: they wait for the most part.
-fn together<C: Sync>(cases: &[C], check: impl Fn(&C) + Sync) {
+pub fn together<C: Sync>(cases: &[C], check: impl Fn(&C) + Sync) {
     std::thread::scope(|scope| {
         for case in cases {
             scope.spawn(|| check(case));

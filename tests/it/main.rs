@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod canary;
+mod cli;
 mod contract;
 mod docs;
+mod end_to_end;
 mod env;
 mod ops;
 mod scheduler;

@@ -10,9 +10,9 @@ mod alertmanager;
 mod alerts;
 mod dashboards;
 mod deploy_files;
-mod live;
+pub mod live;
 pub mod promql;
-mod tools;
+pub mod tools;
 
 use std::fs;
 use std::path::PathBuf;

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use presence_exporter::daemon::Exporter;
+use presence_exporter::daemon::{Desk, Exporter};
 use presence_exporter::domain::presence::{Presence, View};
 use presence_exporter::domain::{Moment, UnknownReason};
-use presence_exporter::http::{Limits, Server, TelemetryPath};
+use presence_exporter::exposition::Format;
+use presence_exporter::http::{Control as _, Limits, Server, TelemetryPath};
 use presence_exporter::net;
 use presence_exporter::ports::{Clock, Ports};
 use presence_exporter::providers::configure::configure;
@@ -44,8 +45,9 @@ const LOOKS: (Duration, u32) = (Duration::from_millis(25), 2_400);
 /// machine that is busy with other tests.
 const LATE_MS: i64 = 5_000;
 
-/// How long answers count on a stage unless told: so long that only [`Stage::leap`] gets there.
-pub const MAX_AGE: Duration = Duration::from_secs(600);
+/// How long answers count on a stage unless told: so long that only [`Stage::leap`] gets there. With [`PAST_PAUSES`] it is
+/// less than the quarter of an hour that providers let a clock be off, since a request may be under way during both leaps.
+pub const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// Past every pause that the scheduler makes: five minutes at most.
 pub const PAST_PAUSES: Duration = Duration::from_secs(301);
@@ -64,6 +66,8 @@ pub struct Script {
     pub max_age: Duration,
     /// Changes the configuration's text.
     pub edit: Box<dyn FnOnce(String) -> String>,
+    /// Whether the stage's own exporter polls; else somebody else may, with [`Stage::yaml`].
+    pub polls: bool,
     /// Whether pages are served.
     pub web: bool,
     /// Whether requests go through doors, which are shut at first; see [`Stage::doors`].
@@ -84,6 +88,7 @@ impl Default for Script {
             },
             max_age: MAX_AGE,
             edit: Box::new(|yaml| yaml),
+            polls: true,
             web: false,
             doors: false,
         }
@@ -146,6 +151,7 @@ pub struct Stage {
     pub clock: Arc<LeapClock>,
     /// The configuration that the exporter was given.
     pub yaml: String,
+    desk: Arc<Desk>,
     web: Option<SocketAddr>,
     doors: Option<Doors>,
     stop: watch::Sender<bool>,
@@ -195,21 +201,22 @@ impl Stage {
         });
         let exporter = Exporter::assemble(configuration, ports).expect("nothing special leads out");
         let (store, desk) = (exporter.store(), exporter.desk());
-        {
+        if script.polls {
             let stopped = stopped.clone();
             threads.push(spawn("exporter", move || exporter.poll(stopped)));
         }
+        let control = desk.clone();
         let web = script.web.then(|| {
             let address = "127.0.0.1:0".parse().expect("an address");
             let server = Server::bind(&[address], TelemetryPath::default(), Limits::default());
             let server = server.expect("loopback has free ports");
             let address = server.addresses()[0];
             threads.push(spawn("web", move || async move {
-                server.serve(desk, until(stopped)).await.expect("the server's sockets can be used");
+                server.serve(control, until(stopped)).await.expect("the server's sockets can be used");
             }));
             address
         });
-        Self { simulator, store, clock, yaml, web, doors, stop, threads }
+        Self { simulator, store, clock, yaml, desk, web, doors, stop, threads }
     }
 
     /// The present on this stage.
@@ -217,7 +224,8 @@ impl Stage {
         self.clock.now()
     }
 
-    /// Moves everybody's clock forward.
+    /// Moves everybody's clock forward. More than a quarter of an hour at once makes requests that are under way look
+    /// as if they came with a wrong clock.
     pub fn leap(&self, by: Duration) {
         self.clock.leap(by);
     }
@@ -230,6 +238,7 @@ impl Stage {
     /// From now on nothing goes wrong on purpose; and nobody pauses any more.
     pub fn lift(&self) {
         self.simulator.set_faults(Vec::new());
+        self.wait_for_failures();
         self.leap(PAST_PAUSES);
     }
 
@@ -246,14 +255,6 @@ impl Stage {
         (0..populations.len())
             .map(|at| (setup::source_name(populations[at].provider, number(at)), &populations[at]))
             .collect()
-    }
-
-    /// What is shown of one target now.
-    pub fn view(&self, source: &str, id: &str) -> View {
-        let snapshot = self.store.snapshot();
-        let source = find(&snapshot, source);
-        let index = source.roster.find(id).unwrap_or_else(|| panic!("no target {id}"));
-        source.state(index).expect("each target has a row").view(self.now(), &source.spec.policy)
     }
 
     /// What is shown of every target of a source now, by id.
@@ -353,6 +354,27 @@ impl Stage {
         }
     }
 
+    /// The page of metrics as it is now, without a socket between.
+    pub fn page(&self) -> String {
+        let Ok(mut page) = self.desk.page(Format::Text, &[]) else { unreachable!("no source is named") };
+        let mut text = Vec::new();
+        while page.next_piece(&mut text) {}
+        String::from_utf8(text).expect("a page is text")
+    }
+
+    /// Waits until the exporter has booked the failure of every request that was struck until now. Who leaps before that
+    /// makes pauses begin after the leap.
+    pub fn wait_for_failures(&self) {
+        let struck = self.simulator.record().entries().iter().filter(|entry| entry.fault.is_some()).count();
+        self.wait("failures to be booked", || {
+            let page = self.page();
+            let lines = page.lines().filter(|line| line.starts_with("presence_exporter_api_failures_total{"));
+            let numbers = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+            let failures: usize = numbers.sum();
+            if failures >= struck { Ok(()) } else { Err(format!("{failures} of {struck}")) }
+        });
+    }
+
     /// Fetches a page and returns its status and body.
     pub fn fetch(&self, path: &str) -> (u16, String) {
         let address = self.web.expect("the script asks for pages");
@@ -370,7 +392,10 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         // Whoever waits for questions under way need not wait in earnest.
-        self.leap(Duration::from_secs(60));
+        while self.threads.iter().any(|thread| !thread.is_finished()) {
+            self.leap(Duration::from_secs(10));
+            thread::sleep(Duration::from_millis(2));
+        }
         let mut panicked = false;
         for thread in self.threads.drain(..) {
             panicked |= thread.join().is_err();

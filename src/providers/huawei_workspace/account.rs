@@ -165,13 +165,14 @@ fn read_key(reader: &Reader<'_>, project_id: Option<String>) -> Option<AccessKey
         return None;
     }
     missing(reader, &["access_key_id", "access_key_secret", "project_id"], "an access key");
-    let id = reader.secret("access_key_id")?;
-    let secret = reader.secret("access_key_secret")?;
+    // All are read before any is missed: each one's problem is to be told.
+    let (id, secret) = (reader.secret("access_key_id"), reader.secret("access_key_secret"));
+    let token = reader.secret("security_token");
+    let (id, secret) = (id?, secret?);
     if id.expose().is_empty() || !id.expose().bytes().all(|b| b.is_ascii_graphic() && b != b',') {
         reader.complain("access_key_id", "an access key id is of letters and digits", None);
         return None;
     }
-    let token = reader.secret("security_token");
     if reader.has("security_token") && !token.as_ref().is_some_and(|token| is_header_value(token.expose())) {
         reader.complain("security_token", "this cannot be sent as a header", None);
         return None;
@@ -189,9 +190,10 @@ fn read_password(reader: &Reader<'_>, project_id: Option<String>, region: String
     if iam_endpoint.is_none() {
         reader.complain("iam_endpoint", "this makes no address", None);
     }
+    let password = reader.secret("iam_password");
     Some(PasswordLogin {
         user: reader.text("iam_user")?,
-        password: reader.secret("iam_password")?,
+        password: password?,
         domain: reader.text("iam_domain")?,
         iam_endpoint: iam_endpoint?,
         project_id,

@@ -12,7 +12,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use super::{Expression, expressions, project, read, tools};
+use super::{Expression, expressions, read, tools};
 
 /// Scrapes before the queries are asked: a rate needs two, and the page's counters have to have moved.
 const SCRAPES: &str = "5";
@@ -31,59 +31,75 @@ pub fn every_query_answers(exporter: &str) {
 }
 
 fn every_query_answers_in(prometheus: &Path, exporter: &str) {
-    let home = tempfile::tempdir().expect("a temporary folder");
-    let server = scraping(prometheus, exporter, home.path());
+    let server = Scraping::start(prometheus, exporter, &read("deploy/prometheus/alerts.yml"));
     let enough = format!("count_over_time(up{{job=\"presence-exporter\"}}[1m]) >= {SCRAPES}");
-    tools::wait_for("scrapes", || match numbers(&server, &enough) {
+    tools::wait_for("scrapes", || match server.numbers(&enough) {
         numbers if numbers.is_empty() => Err(format!("not yet {SCRAPES}")),
         numbers => Ok(numbers),
     });
     let version = prometheus.display();
     for Expression { place, promql } in expressions() {
-        let answer = numbers(&server, &expanded(&promql));
+        let answer = server.numbers(&expanded(&promql));
         // An alert's answer is empty when all is well; it only has to be evaluated without an error.
         let has_number = answer.iter().any(|number| number.is_finite());
         assert!(has_number || place.contains("alerts.yml"), "{version}: {place}: {promql}: {answer:?}");
     }
     let evaluated =
         "sum(prometheus_rule_evaluation_failures_total) and min(prometheus_rule_group_iterations_total) > 0";
-    let failures = tools::wait_for("the alerts to be evaluated", || match numbers(&server, evaluated) {
+    let failures = tools::wait_for("the alerts to be evaluated", || match server.numbers(evaluated) {
         numbers if numbers.is_empty() => Err("not yet".to_owned()),
         numbers => Ok(numbers),
     });
     assert_eq!(failures, [0.0], "{version}: evaluations of alerts that failed");
 }
 
-/// A Prometheus with our config, its addresses and intervals apart.
-fn scraping(prometheus: &Path, exporter: &str, home: &Path) -> tools::Server {
-    let address = tools::free_address();
-    let mut config = read("deploy/prometheus/prometheus.yml");
-    for (ours, theirs) in [
-        ("localhost:10076", exporter),
-        ("localhost:9090", &address),
-        ("localhost:9093", "127.0.0.1:9"),
-        ("_interval: 15s", "_interval: 500ms"),
-    ] {
-        assert!(config.contains(ours), "prometheus.yml has no {ours}");
-        config = config.replace(ours, theirs);
-    }
-    fs::write(home.join("prometheus.yml"), config).expect("the folder is ours");
-    fs::copy(project("deploy/prometheus/alerts.yml"), home.join("alerts.yml")).expect("the alerts are there");
-    let mut command = Command::new(prometheus);
-    command
-        .arg(format!("--config.file={}", home.join("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", home.join("data").display()))
-        .arg(format!("--web.listen-address={address}"));
-    tools::Server::start(command, address, "/-/ready", home.join("log"))
+/// A Prometheus that scrapes an exporter by our config. It is killed when the test is done with it.
+pub struct Scraping {
+    server: tools::Server,
+    /// Its files; after the server, so that it is still there while the server ends.
+    _home: tempfile::TempDir,
 }
 
-/// The numbers that a query returns now.
-fn numbers(server: &tools::Server, promql: &str) -> Vec<f64> {
-    let query: String = form_urlencoded::byte_serialize(promql.as_bytes()).collect();
-    let answer = server.request("GET", &format!("/api/v1/query?query={query}"), "");
-    let answer: Value = serde_json::from_str(&answer).expect("Prometheus answers in JSON");
-    let samples = answer["data"]["result"].as_array().expect("a vector");
-    samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok()).collect()
+impl Scraping {
+    /// Starts this Prometheus with our config, its addresses and intervals apart, and these alerts.
+    pub fn start(prometheus: &Path, exporter: &str, alerts: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path();
+        let address = tools::free_address();
+        let mut config = read("deploy/prometheus/prometheus.yml");
+        for (ours, theirs) in [
+            ("localhost:10076", exporter),
+            ("localhost:9090", &address),
+            ("localhost:9093", "127.0.0.1:9"),
+            ("_interval: 15s", "_interval: 500ms"),
+        ] {
+            assert!(config.contains(ours), "prometheus.yml has no {ours}");
+            config = config.replace(ours, theirs);
+        }
+        fs::write(home.join("prometheus.yml"), config).expect("the folder is ours");
+        fs::write(home.join("alerts.yml"), alerts).expect("the folder is ours");
+        let mut command = Command::new(prometheus);
+        command
+            .arg(format!("--config.file={}", home.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", home.join("data").display()))
+            .arg(format!("--web.listen-address={address}"));
+        let server = tools::Server::start(command, address, "/-/ready", home.join("log"));
+        Self { server, _home: folder }
+    }
+
+    /// The numbers that a query returns now.
+    pub fn numbers(&self, promql: &str) -> Vec<f64> {
+        let query: String = form_urlencoded::byte_serialize(promql.as_bytes()).collect();
+        let answer = self.request(&format!("/api/v1/query?query={query}"));
+        let answer: Value = serde_json::from_str(&answer).expect("Prometheus answers in JSON");
+        let samples = answer["data"]["result"].as_array().expect("a vector");
+        samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok()).collect()
+    }
+
+    /// The answer of its API.
+    pub fn request(&self, path: &str) -> String {
+        self.server.request("GET", path, "")
+    }
 }
 
 /// The query as Grafana sends it when All is chosen.
