@@ -229,7 +229,7 @@ fn account_refused(at: Moment, fault: Fault, sources: &[SourceTask], store: &Sto
 }
 
 /// Targets of a batch that the answer says nothing of, and whose detail will not be asked either.
-fn left_out<'a>(done: &'a Done, answer: &'a Answer) -> impl Iterator<Item = u32> + 'a {
+pub(super) fn left_out<'a>(done: &'a Done, answer: &'a Answer) -> impl Iterator<Item = u32> + 'a {
     let mut told: Vec<u32> =
         answer.rows.iter().map(|(row, _)| row).chain(&answer.details).map(|row: &RowId| row.index).collect();
     told.sort_unstable();
@@ -241,6 +241,6 @@ fn is_log(source: &SourceTask, ask: &Ask) -> bool {
 }
 
 /// A log speaks of presence only where the round has nothing else.
-fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
+pub(super) fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
     !is_log(source, ask) || source.steps.iter().all(|step| matches!(step, Step::Log { .. }))
 }
