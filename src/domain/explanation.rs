@@ -5,6 +5,8 @@
 //!
 //! Times are RFC 3339 in UTC, durations and ages seconds. What is not known is left out.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// All that is known of one target, and why.
@@ -24,9 +26,9 @@ pub struct Explanation {
     /// Its configured name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its configured labels, in the order of the file.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<(String, String)>,
+    /// Its configured labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// When this was said.
     pub now: String,
     /// Online, offline or unknown, as the page of metrics has it.

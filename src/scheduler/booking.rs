@@ -159,6 +159,9 @@ impl Book {
         let again = pause::retry(at.tick, failure.fault, failure.wait, attempt, source.interval, chance);
         if let (Some(due), false) = (again, matches!(done.job.ask, Ask::Step(_))) {
             line.again(Job { attempt: attempt + 1, ..done.job.clone() }, due);
+        } else if let Ask::Solo(_) = done.job.ask {
+            // Nothing else asks about a target that batches leave out: whatever went wrong, its trial comes again.
+            line.again(Job { attempt: 0, ..done.job.clone() }, at.tick + refused_pause(source));
         }
         let page = &mut self.sources[number];
         page.failures += 1;
@@ -179,8 +182,8 @@ impl Book {
                     warn!(%source, id, "the provider refuses this id; correct or remove the target");
                 }
                 store.failed(done.ended, &mut [source.roster.row(row)].into_iter(), Fault::RefusedId);
-                let pause = (source.interval * REFUSED_ROUNDS).max(REFUSED_MIN);
-                line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0 }, now + pause);
+                let due = now + refused_pause(source);
+                line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0 }, due);
                 true
             }
             (&Ask::Batch { from, to }, rows) if rows.len() > 1 => {
@@ -217,6 +220,11 @@ impl Book {
         let request_id = receipt.request_id.as_deref().unwrap_or("");
         warn!(%account, %source, %fault, action, request_id, reason = failure.message, "a question failed");
     }
+}
+
+/// How long a refused target is left alone.
+fn refused_pause(source: &SourceTask) -> Duration {
+    (source.interval * REFUSED_ROUNDS).max(REFUSED_MIN)
 }
 
 /// Every target of a refused account is told why nothing more will come.

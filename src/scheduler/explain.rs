@@ -2,6 +2,7 @@
 //!
 //! It words what others decided and decides nothing itself. All words about a target that people read stand here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::board::{About, Coming, Note, Place};
@@ -46,7 +47,7 @@ pub fn explain(subject: &Subject<'_>, now: Moment) -> Explanation {
         kind: spec.kind.as_str().to_owned(),
         target: roster.id(index).to_owned(),
         name: labels.and_then(|labels| labels.name.clone()),
-        labels: labels.map_or_else(Vec::new, |labels| {
+        labels: labels.map_or_else(BTreeMap::new, |labels| {
             labels.labels.iter().map(|(key, value)| (key.to_string(), value.clone())).collect()
         }),
         now: rfc3339(now.unix_ms),
