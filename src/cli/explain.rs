@@ -33,7 +33,8 @@ pub fn main(explain: &Explain) -> Exit {
             return exit;
         }
     };
-    let Ok(explanation) = serde_json::from_slice::<Explanation>(&body) else {
+    let explanation = serde_json::from_slice::<Explanation>(&body);
+    let Some(explanation) = explanation.ok().filter(|explanation| !explanation.state.is_empty()) else {
         eprintln!("{}", not_an_exporter(explain));
         return Exit::Failed;
     };

@@ -3,8 +3,8 @@
 //!
 //! Receipts are kept once for each question, not for each of its targets: a target finds its batch by its number. Answers
 //! and failures stand apart, so that answers push no failure out. What is kept of single targets (details, refused ids, bad
-//! rows) and of questions is bounded by [`NOTES_MAX`]; beyond it, the oldest is forgotten. A question costs about 300 bytes,
-//! and about 700 once it has failed three times: 3 to 7 bytes a target with batches of a hundred.
+//! rows) and of questions is bounded by [`NOTES_MAX`]; beyond it, the oldest is forgotten. A question costs at most 350
+//! bytes, and 1,200 once it has failed three times: 3.5 to 12 bytes a target with batches of a hundred.
 //!
 //! It decides nothing, and nothing waits under its lock.
 
