@@ -12,14 +12,16 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use crate::config::AccountSettings;
-use crate::domain::{Policy, SourceSpec};
+use crate::domain::explanation::KNOWN_MAX;
+use crate::domain::{Explanation, NotFound, Policy, Roster, SourceSpec};
 use crate::exposition::{Format, Page};
 use crate::http::{Control, Overview, Pieces, SourceLine, UnknownSource};
 use crate::ports::{Ports, Transport};
 use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
-use crate::scheduler::{AccountTask, Polling, Shared, SourceTask, plan};
-use crate::store::{Installed, Store};
+use crate::scheduler::explain::{Subject, explain};
+use crate::scheduler::{AccountTask, Board, Polling, Shared, SourceTask, plan};
+use crate::store::{Installed, Snapshot, SourceSnapshot, Store};
 use crate::telemetry::{InFlight, Telemetry};
 
 mod saving;
@@ -36,6 +38,8 @@ pub struct Exporter {
     ports: Ports,
     polling: Vec<Polling>,
     saving: Option<Saving>,
+    /// Where each source stands: the number of its account, and its place in that one's list.
+    places: Vec<(usize, usize)>,
 }
 
 /// What the web side may ask of a running exporter.
@@ -43,6 +47,8 @@ pub struct Desk {
     store: Arc<Store>,
     telemetry: Arc<Telemetry>,
     ports: Ports,
+    /// What each source's account knows of its polling, and the source's place there.
+    boards: Vec<(Arc<Board>, usize)>,
 }
 
 impl Exporter {
@@ -57,12 +63,13 @@ impl Exporter {
         let shared = Shared { ports: ports.clone(), store: store.clone(), telemetry: telemetry.clone() };
         let max_ages = max_ages(&configuration);
         let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
-        let mut installed = Vec::new();
+        let (mut installed, mut places) = (Vec::new(), Vec::new());
         for (source, max_age) in configuration.sources.into_iter().zip(max_ages) {
             let account = &configuration.accounts[source.account].settings.name;
             let actions: Vec<&'static str> = source.kind.actions().iter().map(|action| action.name).collect();
             telemetry.register(account, source.kind.name(), &actions);
             installed.push(Installed { spec: spec(&source, max_age), roster: source.roster.clone() });
+            places.push((source.account, by_account[source.account].len()));
             by_account[source.account].push(task(source, &telemetry));
         }
         store.install(installed);
@@ -74,7 +81,7 @@ impl Exporter {
             let task = AccountTask { name, requests_per_second, concurrency, transport, sources };
             polling.push(Polling::new(task, shared.clone()));
         }
-        Ok(Self { store, telemetry, ports, polling, saving: None })
+        Ok(Self { store, telemetry, ports, polling, places, saving: None })
     }
 
     /// Goes on from what a file says of an earlier process, and lets pages show only what is in it. To be called before
@@ -97,6 +104,7 @@ impl Exporter {
             store: self.store.clone(),
             telemetry: self.telemetry.clone(),
             ports: self.ports.clone(),
+            boards: self.places.iter().map(|&(account, at)| (self.polling[account].board(), at)).collect(),
         })
     }
 
@@ -161,12 +169,42 @@ impl Control for Desk {
         Overview { version: VERSION.to_owned(), sources: sources.collect() }
     }
 
+    fn explain(&self, source: &str, target: &str) -> Result<Box<Explanation>, NotFound> {
+        let snapshot = self.store.snapshot();
+        let number = snapshot.sources.iter().position(|known| *known.spec.name == *source);
+        let Some(number) = number else { return Err(no_source(source, &snapshot)) };
+        let SourceSnapshot { spec, roster, .. } = &snapshot.sources[number];
+        let (Some(index), Some((board, place))) = (roster.find(target), self.boards.get(number)) else {
+            return Err(no_target(spec, roster, target));
+        };
+        let now = self.ports.clock.now();
+        let about = board.about(*place, index, now);
+        // Straight from the store: the snapshot may be that of a slow reader.
+        let state = self.store.state(roster.row(index)).unwrap_or_default();
+        let subject = Subject { spec, roster, index, state: &state, about: &about };
+        Ok(Box::new(explain(&subject, now)))
+    }
+
     fn answered(&self, code: u16) {
         self.telemetry.http_answered(code);
     }
 
     fn page_written(&self, bytes: u64) {
         self.telemetry.scrape_body(bytes);
+    }
+}
+
+fn no_source(name: &str, snapshot: &Snapshot) -> NotFound {
+    let known = snapshot.sources.iter().take(KNOWN_MAX).map(|source| source.spec.name.to_string());
+    NotFound { error: format!("there is no source {name:?}"), known: known.collect(), ..NotFound::default() }
+}
+
+fn no_target(spec: &SourceSpec, roster: &Roster, id: &str) -> NotFound {
+    NotFound {
+        error: format!("source {:?} has no target {id:?}", spec.name),
+        source: Some(spec.name.to_string()),
+        targets: Some(roster.len()),
+        known: roster.iter().take(KNOWN_MAX).map(|target| target.id.to_owned()).collect(),
     }
 }
 

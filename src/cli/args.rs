@@ -34,6 +34,8 @@ pub enum Command {
     Check(Check),
     /// Ask a source's provider now and show what it answers, with the evidence
     Query(Query),
+    /// Ask a running exporter why it shows a target as it does
+    Explain(Explain),
     /// Serve all five provider APIs on loopback, with a world of made-up users, devices and desktops
     Simulate(Simulate),
 }
@@ -101,7 +103,7 @@ pub struct Check {
 const DEMO_LISTEN: &str = "Address to listen on, HOST:PORT or :PORT; may be given several times [default: \
                            127.0.0.1:10076, or a free port if that one is taken]";
 
-/// How `query` prints.
+/// How `query` and `explain` print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum QueryFormat {
     /// A table for people.
@@ -134,6 +136,29 @@ pub struct Query {
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,
+}
+
+/// The flags of `explain`.
+#[derive(Debug, Clone, Args)]
+pub struct Explain {
+    /// The target's source, a key of `sources`
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// The target's id
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// Where the exporter serves its pages, without /metrics
+    #[arg(long = "web.url", value_name = "URL", default_value = "http://localhost:10076")]
+    pub url: String,
+    /// How to print: table or json
+    #[arg(
+        long = "output",
+        value_name = "FORM",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "table"
+    )]
+    pub output: QueryFormat,
 }
 
 /// What `simulate` and `demo` make up.

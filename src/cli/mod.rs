@@ -1,7 +1,7 @@
 //! What a person types. Data goes to stdout, everything else to stderr; exit codes mean something.
 //!
 //! In reading order: [`args`] (commands and flags), [`run`] (the daemon), [`demo`] (simulator and daemon in one),
-//! [`check`], [`query`], [`simulate`]. Nothing imports this module.
+//! [`check`], [`query`], [`explain`], [`simulate`]. Nothing imports this module.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 pub mod args;
 pub mod check;
 pub mod demo;
+pub mod explain;
 mod load;
 pub mod query;
 pub mod run;
@@ -66,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo::main(&demo),
         Command::Check(check) => check::main(&check),
         Command::Query(query) => query::main(&query),
+        Command::Explain(explain) => explain::main(&explain),
         Command::Simulate(simulate) => simulate::main(&simulate),
     };
     exit.into()

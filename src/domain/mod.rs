@@ -2,6 +2,7 @@
 //!
 //! Pure values and pure functions. Nothing here knows a clock, a socket, a file, a provider or a metric.
 
+pub mod explanation;
 pub mod fault;
 pub mod observation;
 pub mod presence;
@@ -10,6 +11,7 @@ pub mod source;
 pub mod target;
 pub mod time;
 
+pub use explanation::{Explanation, NotFound};
 pub use fault::{Fault, UnknownReason};
 pub use observation::{ConnKey, Platform, Seen};
 pub use presence::{Policy, Saved, State, View};

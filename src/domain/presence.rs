@@ -242,6 +242,11 @@ impl State {
         }
     }
 
+    /// When the newest answer's first request left; none before this process had one.
+    pub fn newest_answer(&self) -> Option<Tick> {
+        self.flags.has(Flags::ANSWERED).then_some(self.as_of)
+    }
+
     /// Whether the newest answer said online; says nothing of its age.
     pub fn last_said_online(&self) -> bool {
         self.flags.has(Flags::ANSWERED) && self.flags.has(Flags::ONLINE)

@@ -38,7 +38,9 @@ fn write(page: &mut String, overview: &Overview, telemetry_path: &str) -> fmt::R
          <h1>presence-exporter</h1>\n<p class=\"version\">Version: {version}</p>\n\
          <p>Who is online, since when, and how good is the connection.</p>\n\
          <ul>\n<li><a href=\"{metrics}\">Metrics</a></li>\n\
-         <li><a href=\"-/healthy\">Health</a></li>\n<li><a href=\"-/ready\">Readiness</a></li>\n</ul>\n",
+         <li><a href=\"-/healthy\">Health</a></li>\n<li><a href=\"-/ready\">Readiness</a></li>\n</ul>\n\
+         <p>Why a target is shown as it is: <code>api/v1/targets/SOURCE/TARGET</code> below this page, or \
+         <code>presence-exporter explain SOURCE TARGET</code>.</p>\n",
         version = Escaped(&overview.version),
         metrics = Escaped(telemetry_path.trim_start_matches('/')),
     )?;

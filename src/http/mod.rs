@@ -26,9 +26,10 @@ use std::time::Duration;
 
 pub use limits::{Limits, MAX_REQUESTS};
 pub use listen::ListenAddress;
-pub use routes::TelemetryPath;
+pub use routes::{TARGETS, TelemetryPath};
 pub use server::Server;
 
+use crate::domain::{Explanation, NotFound};
 use crate::exposition::{Format, Page};
 
 /// What the server asks of the running exporter. Every method answers at once.
@@ -39,6 +40,8 @@ pub trait Control: Send + Sync {
     fn awaited(&self) -> Vec<Arc<str>>;
     /// What the front page shows.
     fn overview(&self) -> Overview;
+    /// Why a target is shown as it is, by its source's name and its id.
+    fn explain(&self, source: &str, target: &str) -> Result<Box<Explanation>, NotFound>;
     /// Counts an answer with this status code.
     fn answered(&self, code: u16);
     /// Notes that a page has been written to its end; its size before compression, in bytes.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{AnswerBody, Content, PageContent};
@@ -21,6 +23,9 @@ const STYLE: &str = "/-/style.css";
 const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
 
+/// What the path of a target's explanation begins with; its source and its id follow, percent-encoded, with a `/` between.
+pub const TARGETS: &str = "/api/v1/targets/";
+
 /// The parameter that restricts a page to a source.
 const SOURCE: &str = "source";
 
@@ -29,6 +34,8 @@ const AWAITED_NAMED: usize = 100;
 
 /// When to come back after a 503, in seconds: by then a page under way is written, or its reader gave up.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -69,6 +76,7 @@ impl FromStr for TelemetryPath {
         }
         match text {
             STYLE | HEALTHY | READY => Err(format!("`{text}` has another meaning here")),
+            _ if text.starts_with(TARGETS) => Err(format!("`{text}` has another meaning here")),
             _ => Ok(Self(text.to_owned())),
         }
     }
@@ -123,6 +131,7 @@ impl Routes {
             STYLE => |_, _| style(),
             HEALTHY => |_, _| Draft::text(StatusCode::OK, "Healthy.\n"),
             READY => |this, _| this.ready(),
+            path if path.starts_with(TARGETS) => Self::target,
             _ => |this, _| this.no_such_path(),
         };
         if matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -163,6 +172,22 @@ impl Routes {
         }
     }
 
+    fn target<B>(&self, request: &Request<B>) -> Draft {
+        let path = request.uri().path();
+        // A source's name holds no slash, so that all behind the first one is the id, however it is written.
+        let Some((source, target)) = path.strip_prefix(TARGETS).and_then(|rest| rest.split_once('/')) else {
+            return Draft::text(StatusCode::NOT_FOUND, format!("The path is {TARGETS}SOURCE/TARGET.\n"));
+        };
+        let decoded = |part: &'_ str| percent_decode_str(part).decode_utf8().map(String::from);
+        let (Ok(source), Ok(target)) = (decoded(source), decoded(target)) else {
+            return Draft::text(StatusCode::BAD_REQUEST, "Source and target must be text in UTF-8.\n");
+        };
+        match self.control.explain(&source, &target) {
+            Ok(explanation) => Draft::json(StatusCode::OK, &explanation),
+            Err(missing) => Draft::json(StatusCode::NOT_FOUND, &missing),
+        }
+    }
+
     fn slot(&self) -> Result<Option<OwnedSemaphorePermit>, tokio::sync::TryAcquireError> {
         self.slots.as_ref().map(|slots| Arc::clone(slots).try_acquire_owned()).transpose()
     }
@@ -192,7 +217,9 @@ impl Routes {
     fn no_such_path(&self) -> Draft {
         let metrics = self.telemetry.as_str();
         let landing = if metrics == LANDING { "" } else { "/, " };
-        let text = format!("Nothing is here. The paths are {landing}{metrics}, {HEALTHY} and {READY}.\n");
+        let text = format!(
+            "Nothing is here. The paths are {landing}{metrics}, {TARGETS}SOURCE/TARGET, {HEALTHY} and {READY}.\n"
+        );
         Draft::text(StatusCode::NOT_FOUND, text)
     }
 }
@@ -205,6 +232,19 @@ impl Draft {
 
     fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
         Self::new(status, PLAIN, Content::Text(Some(text.into())))
+    }
+
+    fn json(status: StatusCode, document: &impl Serialize) -> Self {
+        match serde_json::to_vec_pretty(document) {
+            Ok(mut text) => {
+                text.push(b'\n');
+                Self::new(status, JSON, Content::Text(Some(text.into())))
+            }
+            // Only maps with keys that are no text, and numbers that are none, cannot be written; there are none here.
+            Err(_) => {
+                Self::text(StatusCode::INTERNAL_SERVER_ERROR, "The answer cannot be written as JSON.\n")
+            }
+        }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

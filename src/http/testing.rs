@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::{Control, Limits, Overview, Pieces, Server, TelemetryPath, UnknownSource};
+use crate::domain::{Explanation, NotFound};
 use crate::exposition::Format;
 
 /// Longer than anything here takes on a busy machine; reaching it fails the test.
@@ -88,6 +89,19 @@ impl Control for Fake {
 
     fn overview(&self) -> Overview {
         Overview { version: "9.8.7".to_owned(), sources: Vec::new() }
+    }
+
+    fn explain(&self, source: &str, target: &str) -> Result<Box<Explanation>, NotFound> {
+        if !SOURCES.contains(&source) {
+            let known = SOURCES.map(String::from).to_vec();
+            return Err(NotFound {
+                error: format!("there is no source {source:?}"),
+                known,
+                ..NotFound::default()
+            });
+        }
+        let (source, target) = (source.to_owned(), target.to_owned());
+        Ok(Box::new(Explanation { source, target, ..Explanation::default() }))
     }
 
     fn answered(&self, code: u16) {

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::board::Board;
 use super::booking::{Book, Done};
 use super::budget::Budget;
 use super::gate::AccountGate;
@@ -33,6 +34,7 @@ pub struct Polling {
     line: Line,
     pause: Pause,
     book: Book,
+    board: Arc<Board>,
 }
 
 impl Polling {
@@ -62,7 +64,13 @@ impl Polling {
                 book.resume(number, since_ms);
             }
         }
-        Self { task, shared, budget, gates, line, pause: Pause::default(), book }
+        let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
+        Self { task, shared, budget, gates, line, pause: Pause::default(), book, board }
+    }
+
+    /// What people may want to know of this account while it is polled.
+    pub fn board(&self) -> Arc<Board> {
+        self.board.clone()
     }
 
     /// Polls until `stop` says so, then waits a bounded time for what is under way.
@@ -119,8 +127,10 @@ impl Polling {
         while let Some(job) = self.line.next(now.tick) {
             let rows = self.book.rows(&job);
             if !rows.is_empty() || matches!(job.ask, Ask::Step(_)) {
+                self.board.asked(&job, now, self.line.standing(job.source));
                 return Some(self.ask(job, rows));
             }
+            self.board.skipped(&job, now, self.line.standing(job.source));
         }
         None
     }
@@ -162,5 +172,7 @@ impl Polling {
             &mut self.pause,
             chance,
         );
+        let (put_back, standing) = (self.line.take_put_back(), self.line.standing(done.job.source));
+        self.board.settled(done, &self.task.sources, put_back, standing, &self.pause);
     }
 }

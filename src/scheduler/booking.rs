@@ -182,6 +182,9 @@ impl Book {
         let again = pause::retry(at.tick, failure.fault, failure.wait, attempt, source.interval, chance);
         if let (Some(due), false) = (again, matches!(done.job.ask, Ask::Step(_))) {
             line.again(Job { attempt: attempt + 1, ..done.job.clone() }, due);
+        } else if let Ask::Solo(_) = done.job.ask {
+            // Nothing else asks about a target that batches leave out: whatever went wrong, its trial comes again.
+            line.again(Job { attempt: 0, ..done.job.clone() }, at.tick + refused_pause(source));
         }
         let page = &mut self.sources[number];
         page.failures += 1;
@@ -202,8 +205,8 @@ impl Book {
                     warn!(%source, id, "the provider refuses this id; correct or remove the target");
                 }
                 store.failed(done.ended, &mut [source.roster.row(row)].into_iter(), Fault::RefusedId);
-                let pause = (source.interval * REFUSED_ROUNDS).max(REFUSED_MIN);
-                line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0 }, now + pause);
+                let due = now + refused_pause(source);
+                line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0 }, due);
                 true
             }
             (&Ask::Batch { from, to }, rows) if rows.len() > 1 => {
@@ -253,6 +256,11 @@ fn count(ledger: &mut SessionLedger, meter: &SessionMeter, sessions: &[Session])
     }
 }
 
+/// How long a refused target is left alone.
+fn refused_pause(source: &SourceTask) -> Duration {
+    (source.interval * REFUSED_ROUNDS).max(REFUSED_MIN)
+}
+
 /// Every target of a refused account is told why nothing more will come.
 fn account_refused(at: Moment, fault: Fault, sources: &[SourceTask], store: &Store) {
     for source in sources {
@@ -263,7 +271,7 @@ fn account_refused(at: Moment, fault: Fault, sources: &[SourceTask], store: &Sto
 }
 
 /// Targets of a batch that the answer says nothing of, and whose detail will not be asked either.
-fn left_out<'a>(done: &'a Done, answer: &'a Answer) -> impl Iterator<Item = u32> + 'a {
+pub(super) fn left_out<'a>(done: &'a Done, answer: &'a Answer) -> impl Iterator<Item = u32> + 'a {
     let mut told: Vec<u32> =
         answer.rows.iter().map(|(row, _)| row).chain(&answer.details).map(|row: &RowId| row.index).collect();
     told.sort_unstable();
@@ -275,7 +283,7 @@ fn is_log(source: &SourceTask, ask: &Ask) -> bool {
 }
 
 /// A log speaks of presence only where the round has nothing else.
-fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
+pub(super) fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
     !is_log(source, ask) || source.steps.iter().all(|step| matches!(step, Step::Log { .. }))
 }
 

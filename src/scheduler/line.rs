@@ -32,7 +32,7 @@ pub struct Job {
 }
 
 /// What a question is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ask {
     /// Targets `from..to`.
     Batch {
@@ -74,6 +74,21 @@ pub struct Line {
     /// Questions asked since the last detail.
     turn: u32,
     order: u64,
+    /// What was put back since [`Line::take_put_back`] was last called.
+    put_back: Vec<(Job, Tick)>,
+}
+
+/// Where a source's round stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The number of the batch or step that comes next.
+    pub cursor: usize,
+    /// When it is due.
+    pub due: Tick,
+    /// The step before it is under way, and the next one waits for its end.
+    pub waiting: bool,
+    /// When the round under way began.
+    pub began: Tick,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -127,6 +142,7 @@ impl Line {
     /// Puts a question back, to be asked at `due`.
     pub fn again(&mut self, job: Job, due: Tick) {
         self.order += 1;
+        self.put_back.push((job.clone(), due));
         self.left.push(Reverse(Left { due, order: self.order, job }));
     }
 
@@ -148,6 +164,17 @@ impl Line {
             beat.due = (beat.began + beat.interval).max(now.back(beat.interval / SLACK));
             beat.began = beat.due;
         }
+    }
+
+    /// What was put back since this was last called, with its due time: for those who tell people what comes next.
+    pub fn take_put_back(&mut self) -> Vec<(Job, Tick)> {
+        std::mem::take(&mut self.put_back)
+    }
+
+    /// Where a source's round stands.
+    pub fn standing(&self, source: usize) -> Standing {
+        let Beat { cursor, due, waiting, began, .. } = self.beats[source];
+        Standing { cursor, due, waiting, began }
     }
 
     /// How many questions make one round of this source.

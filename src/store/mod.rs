@@ -211,6 +211,14 @@ impl Store {
         }
     }
 
+    /// One row as it is now.
+    pub fn state(&self, row: RowId) -> Option<State> {
+        let mut inner = self.lock();
+        let source = inner.source(row.source, row.generation)?;
+        let (chunk, place) = locate(row.index);
+        source.chunks.get(chunk)?.rows.get(place).copied()
+    }
+
     /// The names of the sources in which no question was answered yet: what readiness waits for.
     pub fn awaited(&self) -> Vec<Arc<str>> {
         let inner = self.lock();

@@ -4,6 +4,7 @@
 
 mod configs;
 mod demo;
+mod explain;
 mod help;
 pub mod program;
 mod query;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use presence_exporter::config::{AccountSettings, Key, Reader};
 use presence_exporter::domain::presence::Presence;
 use presence_exporter::domain::{
-    Evidence, Fault, Kind, Moment, Policy, Roster, Seen, SourceSpec, TargetLabels, UnknownReason,
+    Evidence, Explanation, Fault, Kind, Moment, Policy, Roster, Seen, SourceSpec, TargetLabels, UnknownReason,
 };
 use presence_exporter::ports::{
     BoxFuture, Clock, Entropy, Env, Network, Outbound, Ports, Request, Response, Transport, TransportError,
@@ -18,8 +18,9 @@ use presence_exporter::providers::{
     Action, Answer, Cloud, Configured, Failure, Net, Provider, ProviderKind, Question, Session, Step,
 };
 use presence_exporter::scheduler::account::STOP_GRACE;
-use presence_exporter::scheduler::{AccountTask, Polling, Shared, SourceTask};
-use presence_exporter::store::{Installed, Store};
+use presence_exporter::scheduler::explain::{Subject, explain};
+use presence_exporter::scheduler::{AccountTask, Board, Polling, Shared, SourceTask};
+use presence_exporter::store::{Installed, SourceSnapshot, Store};
 use presence_exporter::telemetry::Telemetry;
 use proptest::prelude::*;
 use tokio::sync::watch;
@@ -77,13 +78,16 @@ impl Provider for TestProvider {
                 .call(
                     &ASK,
                     |_| Ok(http::Request::post(&path).body(Bytes::new()).unwrap()),
-                    |reply| match reply.status.as_u16() {
-                        200 => Ok(Seen::online()),
-                        204 => Ok(Seen::offline()),
-                        401 => Err(Failure::new(Fault::Unauthorized, "no")),
-                        404 => Err(Failure::new(Fault::RefusedId, "one of them")),
-                        429 => Err(Failure::new(Fault::Throttled, "slowly").wait(reply.retry_after())),
-                        _ => Err(Failure::new(Fault::ServerError, "oops")),
+                    |reply| {
+                        reply.header("x-id").into_iter().for_each(|id| net.note_request_id(id));
+                        match reply.status.as_u16() {
+                            200 => Ok(Seen::online()),
+                            204 => Ok(Seen::offline()),
+                            401 => Err(Failure::new(Fault::Unauthorized, "no")),
+                            404 => Err(Failure::new(Fault::RefusedId, "one of them")),
+                            429 => Err(Failure::new(Fault::Throttled, "slowly").wait(reply.retry_after())),
+                            _ => Err(Failure::new(Fault::ServerError, "oops")),
+                        }
                     },
                 )
                 .await?;
@@ -127,7 +131,7 @@ impl Transport for Wire {
             self.clock.sleep_until(now.tick + self.latency).await;
             self.under_way.lock().unwrap().0 -= 1;
             let (status, wait) = (self.script)(number, &ids, now)?;
-            let mut response = http::Response::builder().status(status);
+            let mut response = http::Response::builder().status(status).header("x-id", format!("r{number}"));
             if let Some(wait) = wait {
                 response = response.header("retry-after", wait);
             }
@@ -164,21 +168,26 @@ impl Entropy for Counter {
     }
 }
 
-struct Bench {
+/// A polling on virtual time, and what it left behind.
+pub struct Bench {
     clock: Arc<VirtualClock>,
     store: Arc<Store>,
     wire: Arc<Wire>,
     polling: Option<Polling>,
+    board: Arc<Board>,
     policy: Policy,
 }
 
-struct Setup {
-    rate: f64,
-    concurrency: usize,
-    latency: Duration,
-    ids: usize,
+/// How a bench is set up.
+pub struct Setup {
+    pub rate: f64,
+    pub concurrency: usize,
+    pub latency: Duration,
+    pub ids: usize,
     /// Targets and interval of each source.
-    sources: Vec<(u32, Duration)>,
+    pub sources: Vec<(u32, Duration)>,
+    /// How long answers count, and how soon changes do.
+    pub policy: Policy,
 }
 
 impl Default for Setup {
@@ -189,11 +198,13 @@ impl Default for Setup {
             latency: Duration::from_millis(20),
             ids: 10,
             sources: vec![(100, SECOND * 10)],
+            policy: Policy::at_once(SECOND * 60),
         }
     }
 }
 
-fn bench(
+/// Puts a bench together; `script` is the other side.
+pub fn bench(
     setup: &Setup,
     script: impl Fn(usize, &str, Moment) -> Result<(u16, Option<u32>), TransportError> + Send + Sync + 'static,
 ) -> Bench {
@@ -208,7 +219,7 @@ fn bench(
         sent: Mutex::default(),
         under_way: Mutex::default(),
     });
-    let policy = Policy::at_once(SECOND * 60);
+    let policy = setup.policy;
     let mut installed = Vec::new();
     let mut sources = Vec::new();
     for (number, (targets, interval)) in (0_u16..).zip(&setup.sources) {
@@ -255,12 +266,13 @@ fn bench(
         env: Arc::new(Nowhere),
     };
     let polling = Polling::new(task, Shared { ports, store: store.clone(), telemetry });
-    Bench { clock, store, wire, polling: Some(polling), policy }
+    let board = polling.board();
+    Bench { clock, store, wire, polling: Some(polling), board, policy }
 }
 
 impl Bench {
     /// Polls for so long.
-    fn run(&mut self, time: Duration) -> &mut Self {
+    pub fn run(&mut self, time: Duration) -> &mut Self {
         let (stop, stopped) = watch::channel(false);
         let (clock, polling) = (self.clock.clone(), self.polling.take().expect("a bench runs once"));
         let end = clock.now().tick + time;
@@ -276,7 +288,18 @@ impl Bench {
         self
     }
 
-    fn sent(&self) -> Vec<(Moment, String)> {
+    /// Why a target is shown as it is now, by its source's number.
+    pub fn explain(&self, source: usize, id: &str) -> Explanation {
+        let snapshot = self.store.snapshot();
+        let SourceSnapshot { spec, roster, .. } = &snapshot.sources[source];
+        let index = roster.find(id).expect("the target is there");
+        let state = self.store.state(roster.row(index)).expect("each target has a row");
+        let about = self.board.about(source, index, self.clock.now());
+        explain(&Subject { spec, roster, index, state: &state, about: &about }, self.clock.now())
+    }
+
+    /// What was sent, and when.
+    pub fn sent(&self) -> Vec<(Moment, String)> {
         self.wire.sent.lock().unwrap().clone()
     }
 
@@ -436,6 +459,7 @@ proptest! {
             latency: Duration::from_millis(latency_ms),
             ids: 10,
             sources: sources.iter().map(|(targets, seconds)| (*targets, SECOND * u32::try_from(*seconds).unwrap())).collect(),
+            ..Setup::default()
         };
         let mut bench = bench(&setup, move |number, _, _| match troubles[number % troubles.len()] {
             0 => Ok((429, Some(2))),

@@ -125,7 +125,10 @@ async fn other_paths_and_methods_are_told_what_there_is() {
     for path in ["/nowhere", "/metrics/", "//metrics", "/-/reload", "/-/healthy/x"] {
         let reply = running.get(path).await;
         assert_eq!(reply.status, 404, "{path}");
-        assert_eq!(reply.text(), "Nothing is here. The paths are /, /metrics, /-/healthy and /-/ready.\n");
+        assert_eq!(
+            reply.text(),
+            "Nothing is here. The paths are /, /metrics, /api/v1/targets/SOURCE/TARGET, /-/healthy and /-/ready.\n"
+        );
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"] {
         let reply = running.ask(&format!("{method} /metrics HTTP/1.1\nhost: x")).await;
@@ -409,4 +412,30 @@ async fn stopping_waits_a_bounded_time_only() {
 fn a_server_without_an_address_is_refused() {
     let error = Server::bind(&[], TelemetryPath::default(), Limits::default()).unwrap_err();
     assert_eq!(error, "no address to listen on is given");
+}
+
+#[tokio::test]
+async fn a_target_is_explained_in_json_whatever_its_id_is_made_of() {
+    let running = Running::start(&Fake::with_lines(1), Limits::default());
+    for (path, source, target) in [
+        ("office/ann", "office", "ann"),
+        ("lab%20%26%20%3Cco%3E/a%2Fb", "lab & <co>", "a/b"),
+        ("office/a/b%25", "office", "a/b%"),
+        ("office/%E4%BD%A0?x=1", "office", "\u{4f60}"),
+    ] {
+        let reply = running.get(&format!("/api/v1/targets/{path}")).await;
+        assert_eq!((reply.status, reply.header("content-type")), (200, "application/json"), "{path}");
+        assert_eq!(reply.header("cache-control"), "no-store");
+        let document: serde_json::Value = serde_json::from_str(reply.text()).unwrap();
+        assert_eq!((&document["source"], &document["target"]), (&source.into(), &target.into()), "{path}");
+    }
+    let reply = running.get("/api/v1/targets/cellar/ann").await;
+    assert_eq!((reply.status, reply.header("content-type")), (404, "application/json"));
+    let document: serde_json::Value = serde_json::from_str(reply.text()).unwrap();
+    assert_eq!(document["known"], serde_json::json!(SOURCES));
+    for (path, status) in [("office", 404), ("", 404), ("%FF/x", 400), ("office/%C3%28", 400)] {
+        assert_eq!(running.get(&format!("/api/v1/targets/{path}")).await.status, status, "{path}");
+    }
+    let posted = running.ask("POST /api/v1/targets/office/ann HTTP/1.1\nhost: x").await;
+    assert_eq!(posted.status, 405);
 }

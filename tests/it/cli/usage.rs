@@ -23,6 +23,8 @@ fn a_wrong_command_line_is_64_and_says_what_is_wrong() {
         (&["--log.level=loud"], "[possible values: error, warn, info, debug]"),
         (&["--log.format=xml"], "[possible values: logfmt, json]"),
         (&["query"], "<SOURCE>"),
+        (&["explain"], "<SOURCE>"),
+        (&["explain", "a"], "<TARGET>"),
         (&["query", "a", "--output=csv"], "[possible values: table, json]"),
         (&["demo", "--for=soon"], "write it like 30s, 5m or 1h 30m"),
         (&["demo", "--interval=0s"], "it must be 1s to 1day"),

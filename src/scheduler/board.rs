@@ -1,0 +1,243 @@
+//! What people may want to know of one account's polling: the last answers and failures of its questions, what is under
+//! way, what was put back, for what it pauses. The polling writes it once a question; who explains a target reads it.
+//!
+//! Receipts are kept once for each question, not for each of its targets: a target finds its batch by its number. Answers
+//! and failures stand apart, so that answers push no failure out. What is kept of single targets (details, refused ids, bad
+//! rows) and of questions is bounded by [`NOTES_MAX`]; beyond it, the oldest is forgotten. A question costs at most 350
+//! bytes, and 1,200 once it has failed three times: 3.5 to 12 bytes a target with batches of a hundred.
+//!
+//! It decides nothing, and nothing waits under its lock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::SourceTask;
+use super::booking::{Done, left_out};
+use super::line::{Ask, Job, Standing};
+use super::pause::Pause;
+use super::sheet::{Sheet, push};
+use crate::domain::{Fault, Moment, Tick};
+use crate::providers::Receipt;
+
+/// Failures kept of one question, and of one target's own questions.
+pub const FAILURES_KEPT: usize = 3;
+
+/// Questions, and targets with questions of their own, of which something is kept; for each source, answers and failures
+/// apart. Enough for a million targets in batches of a hundred; it bounds what an account that asks one by one costs.
+pub const NOTES_MAX: usize = 10_000;
+
+/// The board of one account.
+#[derive(Debug)]
+pub struct Board {
+    account: Arc<str>,
+    inner: Mutex<Inner>,
+}
+
+/// One question that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What was asked.
+    pub ask: Ask,
+    /// When asking began, before any permit.
+    pub began: Moment,
+    /// When the answer or failure was there.
+    pub ended: Moment,
+    /// What was sent.
+    pub receipt: Receipt,
+    /// Why there is no answer, with the provider's own code or our words; none when there is one.
+    pub failure: Option<(Fault, Arc<str>)>,
+    /// The source that it was asked for, when that is another one of the same account.
+    pub elsewhere: Option<Arc<str>>,
+}
+
+/// What concerns one target.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The account's name.
+    pub account: Arc<str>,
+    /// The source's interval.
+    pub interval: Duration,
+    /// Its place in the round.
+    pub place: Place,
+    /// The last answers, newest first.
+    pub answers: Vec<Note>,
+    /// The last failures, newest first.
+    pub failures: Vec<Note>,
+    /// What comes next.
+    pub coming: Coming,
+    /// Since when and until when the account is left alone, and for what.
+    pub paused: Option<Paused>,
+}
+
+/// Where in its source's round a target is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In one of several batches.
+    Batch {
+        /// The batch's number, from 0.
+        number: u32,
+        /// How many there are.
+        of: u32,
+        /// Its first target.
+        from: u32,
+        /// One past its last target.
+        to: u32,
+    },
+    /// In these questions about all targets.
+    Steps(Arc<[&'static str]>),
+}
+
+/// What comes next for a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coming {
+    /// A question about it is under way since then.
+    UnderWay(Moment),
+    /// A failed question is asked again then, for this time.
+    Retry(Tick, u32),
+    /// The provider refuses its id; it is asked about alone then.
+    Refused(Tick),
+    /// Its turn in the round comes then.
+    Regular(Tick),
+}
+
+/// A pause of the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paused {
+    /// When questions may be asked again.
+    pub until: Tick,
+    /// For what.
+    pub fault: Fault,
+}
+
+#[derive(Debug)]
+struct Inner {
+    paused: Option<Paused>,
+    /// The last failure for which the account as a whole was refused, with the source that was asked about.
+    refusal: Option<(usize, Note)>,
+    sheets: Vec<Sheet>,
+}
+
+impl Board {
+    /// An empty board for an account with these sources.
+    pub fn new(account: Arc<str>, sources: &[SourceTask], now: Tick) -> Self {
+        let sheets = sources.iter().map(|source| Sheet::new(source, now)).collect();
+        Self { account, inner: Mutex::new(Inner { paused: None, refusal: None, sheets }) }
+    }
+
+    /// Notes that a question is being asked.
+    pub fn asked(&self, job: &Job, now: Moment, standing: Standing) {
+        let mut inner = self.lock();
+        let sheet = &mut inner.sheets[job.source];
+        sheet.standing = standing;
+        sheet.taken(job, now.tick);
+        sheet.under_way.push((job.ask.clone(), now));
+    }
+
+    /// Notes that a question was taken from the line and is not asked, since nobody is left to be asked about in it.
+    pub fn skipped(&self, job: &Job, now: Moment, standing: Standing) {
+        let sheet = &mut self.lock().sheets[job.source];
+        sheet.standing = standing;
+        sheet.taken(job, now.tick);
+    }
+
+    /// Notes a question's end, and what was put back for it.
+    pub fn settled(
+        &self,
+        done: &Done,
+        sources: &[SourceTask],
+        put_back: Vec<(Job, Tick)>,
+        standing: Standing,
+        pause: &Pause,
+    ) {
+        // Put together before the lock is taken.
+        let note = Note::of(done);
+        let rows = row_faults(done, &sources[done.job.source]);
+        let mut inner = self.lock();
+        let number = done.job.source;
+        if let Some((fault, _)) = &note.failure {
+            let fault = *fault;
+            if pause.until() > done.ended.tick && (fault == Fault::Throttled || fault.is_account_wide()) {
+                inner.paused = Some(Paused { until: pause.until(), fault });
+            }
+            if fault.is_account_wide() {
+                inner.refusal = Some((number, note.clone()));
+            }
+        }
+        let sheet = &mut inner.sheets[number];
+        sheet.standing = standing;
+        if let Some(at) = sheet.under_way.iter().position(|(ask, _)| *ask == done.job.ask) {
+            sheet.under_way.swap_remove(at);
+        }
+        for (job, due) in put_back {
+            sheet.put_back.insert(job.ask, (due, job.attempt));
+        }
+        for (row, fault, words) in rows {
+            let failure = Some((fault, words));
+            push(sheet.row_failures.touch(row), Note { failure, ..note.clone() });
+        }
+        sheet.book(note, &done.rows);
+    }
+
+    /// What concerns one target at `now`. `source` is the source's place in the account's list.
+    pub fn about(&self, source: usize, row: u32, now: Moment) -> About {
+        let inner = self.lock();
+        let sheet = &inner.sheets[source];
+        let (answers, mut failures) = sheet.notes(row);
+        if let Some((other, note)) = &inner.refusal
+            && *other != source
+        {
+            failures.push(Note { elsewhere: Some(inner.sheets[*other].name.clone()), ..note.clone() });
+        }
+        let newest_first = |mut notes: Vec<Note>| {
+            notes.sort_by_key(|note| std::cmp::Reverse(note.ended.tick));
+            notes
+        };
+        About {
+            account: self.account.clone(),
+            interval: sheet.interval,
+            place: sheet.place(row),
+            answers: newest_first(answers),
+            failures: newest_first(failures),
+            coming: sheet.coming(row),
+            paused: inner.paused.filter(|paused| paused.until > now.tick),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Note {
+    fn of(done: &Done) -> Self {
+        let failure = done.result.as_ref().err();
+        Self {
+            ask: done.job.ask.clone(),
+            began: done.began,
+            ended: done.ended,
+            receipt: done.receipt.clone(),
+            failure: failure.map(|failure| (failure.fault, Arc::from(failure.message.as_str()))),
+            elsewhere: None,
+        }
+    }
+
+    /// When the first request left; when asking began, if none left.
+    pub fn asked(&self) -> Moment {
+        self.receipt.as_of.unwrap_or(self.began)
+    }
+}
+
+/// Targets to which a good answer says nothing good, with the fault and our words for it.
+fn row_faults(done: &Done, source: &SourceTask) -> Vec<(u32, Fault, Arc<str>)> {
+    let Ok(answer) = &done.result else { return Vec::new() };
+    let (bad, silent) = (Arc::from("the answer's row of this target"), Arc::from("the answer leaves it out"));
+    let bad = |(row, fault): (u32, Fault)| (row, fault, Arc::clone(&bad));
+    let rows = answer.rows.iter().filter_map(|(row, seen)| Some((row.index, seen.as_ref().err().copied()?)));
+    let mine = |row: &u32| *row < source.roster.len();
+    let mut faults: Vec<_> = rows.filter(|(row, _)| mine(row)).take(NOTES_MAX).map(bad).collect();
+    if matches!(done.job.ask, Ask::Batch { .. } | Ask::Solo(_)) {
+        let silent = |row| (row, Fault::BadAnswer, Arc::clone(&silent));
+        faults.extend(left_out(done, answer).take(NOTES_MAX).map(silent));
+    }
+    faults
+}

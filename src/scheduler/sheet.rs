@@ -1,0 +1,295 @@
+//! One source's part of the board: what is kept of its questions and of single targets, and what it says of one target.
+//!
+//! It knows the round (which batch a target stands in, when that comes next) and keeps notes within bounds; it judges
+//! nothing and words nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::SourceTask;
+use super::board::{Coming, FAILURES_KEPT, NOTES_MAX, Note, Place};
+use super::line::{Ask, Job, Standing};
+use super::plan::{Rhythm, rhythm};
+use crate::domain::{Fault, Moment, Tick};
+use crate::providers::Step;
+
+/// Partial answers kept of one batch: as many as halving it for one refused id yields, and some more.
+const PARTS_MAX: usize = 24;
+
+#[derive(Debug)]
+pub(super) struct Sheet {
+    pub(super) name: Arc<str>,
+    pub(super) interval: Duration,
+    rhythm: Rhythm,
+    targets: u32,
+    steps: Arc<[&'static str]>,
+    /// The step that says who is online.
+    presence_step: usize,
+    pub(super) standing: Standing,
+    pub(super) under_way: Vec<(Ask, Moment)>,
+    pub(super) put_back: BTreeMap<Ask, (Tick, u32)>,
+    answers: Recent<Vec<Note>>,
+    failures: Recent<VecDeque<Note>>,
+    row_answers: Recent<Vec<Note>>,
+    pub(super) row_failures: Recent<VecDeque<Note>>,
+}
+
+/// The entries that were changed last, [`NOTES_MAX`] of them.
+#[derive(Debug, Default)]
+pub(super) struct Recent<V> {
+    entries: BTreeMap<u32, (u64, V)>,
+    by_age: BTreeMap<u64, u32>,
+    changes: u64,
+}
+
+impl Sheet {
+    pub(super) fn new(source: &SourceTask, now: Tick) -> Self {
+        let word = |step: &Step| match step {
+            Step::Batches { .. } => "batches",
+            Step::Listing { .. } => "listing",
+            Step::Log { .. } => "log",
+        };
+        let listing = |step: &Step| !matches!(step, Step::Log { .. });
+        Self {
+            name: source.name.clone(),
+            interval: source.interval,
+            rhythm: rhythm(&source.steps, &source.roster),
+            targets: source.roster.len(),
+            steps: source.steps.iter().map(word).collect(),
+            presence_step: source.steps.iter().position(listing).unwrap_or(0),
+            standing: Standing { cursor: 0, due: now, waiting: false, began: now },
+            under_way: Vec::new(),
+            put_back: BTreeMap::new(),
+            answers: Recent::default(),
+            failures: Recent::default(),
+            row_answers: Recent::default(),
+            row_failures: Recent::default(),
+        }
+    }
+
+    /// The number of the question of the round that a target stands in, and its range.
+    fn batch(&self, row: u32) -> Option<(u32, u32, u32, u32)> {
+        let Rhythm::Spread { starts } = &self.rhythm else { return None };
+        let number = starts.partition_point(|start| *start <= row).saturating_sub(1);
+        let from = starts.get(number).copied().unwrap_or(0);
+        let to = starts.get(number + 1).copied().unwrap_or(self.targets);
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Some((count(number), count(starts.len().max(1)), from, to))
+    }
+
+    pub(super) fn place(&self, row: u32) -> Place {
+        self.batch(row).map_or_else(
+            || Place::Steps(self.steps.clone()),
+            |(number, of, from, to)| Place::Batch { number, of, from, to },
+        )
+    }
+
+    /// Notes that a question left the line. A regular one leaves a retry of the same targets where it is.
+    pub(super) fn taken(&mut self, job: &Job, now: Tick) {
+        let again = self.put_back.get(&job.ask);
+        if again.is_some_and(|&(due, attempt)| attempt == job.attempt && due <= now) {
+            self.put_back.remove(&job.ask);
+        }
+    }
+
+    pub(super) fn book(&mut self, note: Note, rows: &[u32]) {
+        let row_alone = match (&note.ask, &note.failure, rows) {
+            (Ask::Solo(row) | Ask::Detail(row), ..) => Some(*row),
+            // The last half: the refused id stands alone in it.
+            (Ask::Batch { .. }, Some((Fault::RefusedId, _)), &[row]) => Some(row),
+            _ => None,
+        };
+        let question = match note.ask {
+            Ask::Batch { from, .. } => self.batch(from).map_or(0, |(number, ..)| number),
+            Ask::Step(step) => u32::try_from(step).unwrap_or(u32::MAX),
+            Ask::Solo(_) | Ask::Detail(_) => 0,
+        };
+        match (row_alone, note.failure.is_some()) {
+            (Some(row), true) => push(self.row_failures.touch(row), note),
+            (Some(row), false) => take_place(self.row_answers.touch(row), note),
+            (None, true) => push(self.failures.touch(question), note),
+            (None, false) => take_place(self.answers.touch(question), note),
+        }
+    }
+
+    /// The notes that concern a target: answers and failures.
+    pub(super) fn notes(&self, row: u32) -> (Vec<Note>, Vec<Note>) {
+        let mut answers = self.row_answers.get(row).cloned().unwrap_or_default();
+        let mut failures: Vec<Note> = self.row_failures.get(row).into_iter().flatten().cloned().collect();
+        // Batches go on without a refused id; what came of them then does not concern it.
+        let left_out_since =
+            self.is_refused(row).then(|| failures.iter().map(|note| note.ended.tick).max()).flatten();
+        let concerns = |note: &&Note| {
+            let covers = match note.ask {
+                Ask::Batch { from, to } => (from..to).contains(&row),
+                _ => true,
+            };
+            covers && left_out_since.is_none_or(|since| note.ended.tick <= since)
+        };
+        let questions = match self.batch(row) {
+            Some((number, ..)) => number..number + 1,
+            None => 0..u32::try_from(self.steps.len()).unwrap_or(u32::MAX),
+        };
+        for question in questions {
+            answers.extend(self.answers.get(question).into_iter().flatten().filter(concerns).cloned());
+            failures.extend(self.failures.get(question).into_iter().flatten().filter(concerns).cloned());
+        }
+        (answers, failures)
+    }
+
+    fn is_refused(&self, row: u32) -> bool {
+        let solo = Ask::Solo(row);
+        self.put_back.contains_key(&solo) || self.under_way.iter().any(|(ask, _)| *ask == solo)
+    }
+
+    pub(super) fn coming(&self, row: u32) -> Coming {
+        let concerns = |ask: &Ask| match *ask {
+            Ask::Batch { from, to } => (from..to).contains(&row) && !self.is_refused(row),
+            Ask::Solo(alone) => alone == row,
+            Ask::Step(step) => step == self.presence_step,
+            Ask::Detail(_) => false,
+        };
+        if let Some((_, since)) = self.under_way.iter().find(|(ask, _)| concerns(ask)) {
+            return Coming::UnderWay(*since);
+        }
+        let solo = self.put_back.get(&Ask::Solo(row));
+        if let Some(&(due, attempt)) = solo {
+            return if attempt > 0 { Coming::Retry(due, attempt) } else { Coming::Refused(due) };
+        }
+        let Some((number, of, from, _)) = self.batch(row) else { return Coming::Regular(self.step_due()) };
+        let parts = Ask::Batch { from, to: 0 }..=Ask::Batch { from: row, to: u32::MAX };
+        let retry =
+            self.put_back.range(parts).filter(|(ask, _)| concerns(ask)).map(|(_, again)| *again).min();
+        let ahead = (number + of - u32::try_from(self.standing.cursor).unwrap_or(0) % of) % of;
+        let regular = self.standing.due + self.interval / of * ahead;
+        match retry {
+            Some((due, attempt)) if due <= regular => Coming::Retry(due, attempt),
+            _ => Coming::Regular(regular),
+        }
+    }
+
+    /// When the step that says who is online comes next: in this round, or at the next one's beginning.
+    fn step_due(&self) -> Tick {
+        let Standing { cursor, due, began, .. } = self.standing;
+        if cursor <= self.presence_step { due } else { began + self.interval }
+    }
+}
+
+impl<V: Default> Recent<V> {
+    fn get(&self, key: u32) -> Option<&V> {
+        self.entries.get(&key).map(|(_, value)| value)
+    }
+
+    /// An entry to be changed; the one that was changed longest ago makes room.
+    pub(super) fn touch(&mut self, key: u32) -> &mut V {
+        self.changes += 1;
+        if let Some((changed, _)) = self.entries.get(&key) {
+            self.by_age.remove(changed);
+        } else if self.entries.len() >= NOTES_MAX
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.entries.remove(&oldest);
+        }
+        self.by_age.insert(self.changes, key);
+        let entry = self.entries.entry(key).or_default();
+        entry.0 = self.changes;
+        &mut entry.1
+    }
+}
+
+/// Keeps a failure; the oldest makes room.
+pub(super) fn push(notes: &mut VecDeque<Note>, note: Note) {
+    if notes.len() >= FAILURES_KEPT {
+        notes.pop_front();
+    }
+    notes.reserve_exact(1);
+    notes.push_back(note);
+}
+
+/// An answer takes the place of those about the same targets or some of them.
+fn take_place(notes: &mut Vec<Note>, note: Note) {
+    notes.retain(|old| match (&old.ask, &note.ask) {
+        (Ask::Batch { from, to }, Ask::Batch { from: new_from, to: new_to }) => {
+            from < new_from || to > new_to
+        }
+        (old, new) => old != new,
+    });
+    if notes.len() >= PARTS_MAX {
+        notes.remove(0);
+    }
+    // One at a time: there is hardly ever a second one.
+    notes.reserve_exact(1);
+    notes.push(note);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(ask: Ask, second: u32) -> Note {
+        let at = Moment::default().plus(Duration::from_secs(second.into()));
+        let receipt = crate::providers::Receipt {
+            as_of: Some(at),
+            action: Some("Ask"),
+            request_id: Some("0123456789abcdef0123456789abcdef".into()),
+            calls: 1,
+        };
+        Note { ask, began: at, ended: at, receipt, failure: None, elsewhere: None }
+    }
+
+    #[test]
+    fn the_entry_that_was_changed_longest_ago_makes_room() {
+        let mut recent = Recent::<Vec<u32>>::default();
+        let max = u32::try_from(NOTES_MAX).unwrap();
+        for key in 0..max {
+            recent.touch(key).push(key);
+        }
+        recent.touch(0).push(7);
+        recent.touch(max);
+        assert_eq!(
+            (recent.get(0), recent.get(1), recent.entries.len()),
+            (Some(&vec![0, 7]), None, NOTES_MAX)
+        );
+        for key in 0..max * 3 {
+            recent.touch(key);
+        }
+        assert_eq!((recent.entries.len(), recent.by_age.len()), (NOTES_MAX, NOTES_MAX));
+    }
+
+    #[test]
+    fn an_answer_takes_the_place_of_those_about_the_same_targets_only() {
+        let mut notes = Vec::new();
+        for (from, to) in [(0, 50), (50, 100), (50, 75), (50, 100)] {
+            take_place(&mut notes, note(Ask::Batch { from, to }, from));
+        }
+        let asks: Vec<Ask> = notes.iter().map(|note| note.ask.clone()).collect();
+        assert_eq!(asks, [Ask::Batch { from: 0, to: 50 }, Ask::Batch { from: 50, to: 100 }]);
+        take_place(&mut notes, note(Ask::Batch { from: 0, to: 100 }, 9));
+        assert_eq!(notes.len(), 1);
+        for from in 0..200 {
+            take_place(&mut notes, note(Ask::Batch { from, to: from + 1 }, 9));
+        }
+        assert_eq!(notes.len(), PARTS_MAX);
+    }
+
+    #[test]
+    fn the_newest_failures_are_kept() {
+        let mut notes = VecDeque::new();
+        for second in 0..10 {
+            push(&mut notes, note(Ask::Step(0), second));
+        }
+        let kept: Vec<u64> = notes.iter().map(|note| note.ended.tick.as_micros() / 1_000_000).collect();
+        assert_eq!(kept, [7, 8, 9]);
+    }
+
+    #[test]
+    fn a_question_costs_what_the_documents_say() {
+        // The note, its request id, and its share of the two trees, whose nodes are half full at worst.
+        let tree = 2 * (size_of::<(u32, (u64, Vec<Note>))>() + size_of::<(u64, u32)>());
+        let one = size_of::<Note>() + 32;
+        assert!(tree + one <= 350, "an answer: {}", tree + one);
+        let all = 2 * tree + one + FAILURES_KEPT * (one + 64);
+        assert!(all <= 1_200, "with three failures: {all}");
+    }
+}
