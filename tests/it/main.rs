@@ -8,6 +8,7 @@ mod docs;
 mod env;
 mod ops;
 mod scheduler;
+mod simulation;
 mod stage;
 mod tidy;
 mod virtual_time;

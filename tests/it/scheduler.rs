@@ -208,7 +208,7 @@ fn bench(
         sent: Mutex::default(),
         under_way: Mutex::default(),
     });
-    let policy = Policy { max_age: SECOND * 60 };
+    let policy = Policy::at_once(SECOND * 60);
     let mut installed = Vec::new();
     let mut sources = Vec::new();
     for (number, (targets, interval)) in (0_u16..).zip(&setup.sources) {

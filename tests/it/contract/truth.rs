@@ -54,7 +54,7 @@ fn check_detail(
     let open: Vec<_> = subject.open(now.unix_ms).collect();
     let wrong = |what: &str| Err(format!("{provider}: {}: {what}: {view:?}, truly {open:?}", subject.id));
     let count = if tells.several { open.len() } else { open.len().min(1) };
-    if view.connections != tells.connections.then(|| u32::try_from(count).expect("a few")) {
+    if view.connections != tells.connections.then(|| u16::try_from(count).expect("a few")) {
         return wrong("connections");
     }
     let first = if tells.several { open.first() } else { open.last() };
