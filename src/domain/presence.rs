@@ -199,6 +199,12 @@ impl State {
         self.book_detail(seen, stayed);
     }
 
+    /// Books what fell due by `now`. Called before an answer is booked that was asked for earlier and came at `now`: what was
+    /// shown while it was under way has happened, and is not taken back.
+    pub fn passed(&mut self, now: Tick, policy: &Policy) {
+        self.book_due(now, policy);
+    }
+
     /// Whether an answer of `as_of` would be booked: nothing newer is known.
     pub fn accepts(&self, as_of: Moment) -> bool {
         !self.flags.has(Flags::ANSWERED) || as_of.tick >= self.as_of
@@ -333,7 +339,8 @@ impl State {
     fn settle(&mut self, online: bool, at_s: u32) {
         self.flags.set(Flags::SETTLED_ONLINE, online);
         self.transitions = self.transitions.saturating_add(1);
-        self.last_change_s = at_s.max(self.last_change_s);
+        // An answer may be older than the change that it undoes; see `passed`.
+        self.last_change_s = self.last_change_s.max(at_s);
         self.pending_us = NOT_PENDING;
     }
 

@@ -134,7 +134,7 @@ impl Book {
     ) {
         let number = done.job.source;
         let as_of = done.receipt.as_of.unwrap_or(done.began);
-        store.answered(as_of, &answer.rows);
+        store.came(as_of, done.ended, &answer.rows);
         store.heard(source.roster.source(), source.roster.generation(), as_of);
         for row in &answer.details {
             line.detail(number, row.index);

@@ -107,12 +107,17 @@ impl Store {
     /// Books the rows of an answer whose first request left at `as_of`. A fault in a row is that target's alone. Rows of
     /// another generation fall away, and so does what is older than the row's newest answer.
     pub fn answered(&self, as_of: Moment, rows: &[(RowId, Result<Seen, Fault>)]) {
+        self.came(as_of, as_of, rows);
+    }
+
+    /// The same, with the instant at which the answer came: changes that fell due while it was under way stay.
+    pub fn came(&self, as_of: Moment, came: Moment, rows: &[(RowId, Result<Seen, Fault>)]) {
         for part in rows.chunks(ROWS_PER_LOCK) {
             let mut inner = self.lock();
             for (row, result) in part {
                 let Some(source) = inner.source(row.source, row.generation) else { continue };
                 match result {
-                    Ok(seen) => source.answered(row.index, as_of, seen),
+                    Ok(seen) => source.answered(row.index, as_of, came, seen),
                     Err(fault) => source.failed(row.index, as_of, *fault),
                 }
             }
@@ -257,12 +262,13 @@ impl Source {
         }
     }
 
-    fn answered(&mut self, index: u32, as_of: Moment, seen: &Seen) {
+    fn answered(&mut self, index: u32, as_of: Moment, came: Moment, seen: &Seen) {
         let policy = self.spec.policy;
         let Some(state) = state_mut(&mut self.chunks, index) else { return };
         if !state.accepts(as_of) {
             return;
         }
+        state.passed(came.tick, &policy);
         if self.spec.evidence == Evidence::FirstSeen {
             let stay = self.first_seen.book(index, as_of, seen, policy.max_age);
             state.answered(as_of, &without_lists(seen, stay.started_ms), &policy);

@@ -12,6 +12,7 @@ mod explain;
 mod histories;
 mod ops;
 mod scheduler;
+mod simulation;
 mod stage;
 mod state_file;
 mod tidy;

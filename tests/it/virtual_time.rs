@@ -17,6 +17,7 @@ pub struct VirtualClock {
 }
 
 struct State {
+    began: Moment,
     now: Moment,
     alarms: BTreeMap<(Tick, u64), Waker>,
     order: u64,
@@ -34,7 +35,7 @@ impl VirtualClock {
     /// A clock that begins at this Unix time.
     pub fn new(unix_ms: i64) -> Arc<Self> {
         let now = Moment { tick: Tick::from_micros(1_000_000), unix_ms };
-        Arc::new(Self { state: Mutex::new(State { now, alarms: BTreeMap::new(), order: 0 }) })
+        Arc::new(Self { state: Mutex::new(State { began: now, now, alarms: BTreeMap::new(), order: 0 }) })
     }
 
     /// Drives a future until it is done, jumping from alarm to alarm; `None` when `limit` of virtual time has passed first.
@@ -62,8 +63,9 @@ impl VirtualClock {
             if tick > end {
                 return None;
             }
-            let by = tick.since(state.now.tick);
-            state.now = state.now.plus(by);
+            // From the beginning, since each jump would lose its part of a millisecond.
+            let passed = tick.since(state.began.tick);
+            state.now = state.began.plus(passed.max(state.now.tick.since(state.began.tick)));
             waker
         };
         waker.wake();
