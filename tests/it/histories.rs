@@ -227,7 +227,9 @@ fn play(
         writeln!(account, "    {key}: {value}").unwrap();
     }
     let mut ids = String::new();
-    targets.iter().for_each(|id| writeln!(ids, "      - {id}").unwrap());
+    for id in targets {
+        writeln!(ids, "      - {id}").unwrap();
+    }
     let yaml = format!(
         "accounts:\n  main:\n    cloud: huawei\n    endpoint: \"http://127.0.0.1:1\"\n    requests_per_second: 20\n{account}\
          sources:\n  desks:\n    account: main\n    provider: {NAME}\n    interval: 60s\n{keys}    targets:\n{ids}"
