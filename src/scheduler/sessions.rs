@@ -269,6 +269,9 @@ mod tests {
         assert!(crowd.counted.len() <= 100);
     }
 
+    /// When a session begins, how long it lasts, whether it fails, whether its round-trip time is measured.
+    type Life = (i64, i64, bool, bool);
+
     /// The readings that a session's record goes through: being set up is no reading, then open, then ended.
     fn readings(key: u64, start_s: i64, lasts_s: i64, failed: bool, rtt: bool) -> Vec<Session> {
         let rtt = |reading: Session| Session { network_rtt_ms: rtt.then_some(9), ..reading };
@@ -294,7 +297,9 @@ mod tests {
                 .collect();
             // Once, in order.
             let (mut plain, mut expected) = (ledger(), Sums::default());
-            all.iter().for_each(|reading| expected.add(plain.take(reading)));
+            for reading in &all {
+                expected.add(plain.take(reading));
+            }
             // Any readings in any order, with passes between; in the end all of them, backwards.
             let (mut ledger, mut sums) = (ledger(), Sums::default());
             for (index, pass) in &deliveries {
@@ -303,10 +308,12 @@ mod tests {
                     ledger.passed(BASE + HOUR);
                 }
             }
-            all.iter().rev().for_each(|reading| sums.add(ledger.take(reading)));
+            for reading in all.iter().rev() {
+                sums.add(ledger.take(reading));
+            }
             prop_assert_eq!(sums, expected);
             // And the counts are those of the world.
-            let count = |keep: &dyn Fn(&(i64, i64, bool, bool)) -> bool| {
+            let count = |keep: &dyn Fn(&Life) -> bool| {
                 u32::try_from(world.iter().filter(|one| keep(one)).count()).expect("a few")
             };
             prop_assert_eq!(sums.0, [

@@ -2,6 +2,7 @@
 //! simulated world holds, however the provider shows its records and whatever fails meanwhile.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -221,12 +222,14 @@ fn play(
     let options =
         switches.iter().fold(SimOptions::default(), |options, (name, value)| options.with(name, value));
     let api = KIND.simulate(options);
-    let account: String = api
-        .account_keys("http://127.0.0.1:1")
-        .iter()
-        .map(|(key, value)| format!("    {key}: {value}\n"))
-        .collect();
-    let ids: String = targets.iter().map(|id| format!("      - {id}\n")).collect();
+    let mut account = String::new();
+    for (key, value) in api.account_keys("http://127.0.0.1:1") {
+        writeln!(account, "    {key}: {value}").unwrap();
+    }
+    let mut ids = String::new();
+    for id in targets {
+        writeln!(ids, "      - {id}").unwrap();
+    }
     let yaml = format!(
         "accounts:\n  main:\n    cloud: huawei\n    endpoint: \"http://127.0.0.1:1\"\n    requests_per_second: 20\n{account}\
          sources:\n  desks:\n    account: main\n    provider: {NAME}\n    interval: 60s\n{keys}    targets:\n{ids}"
@@ -259,7 +262,7 @@ fn play(
     };
     let both = futures_util::future::join(exporter.poll(stopped), timer);
     clock.run(PLAY + Duration::from_secs(60), both).expect("polling stops in time");
-    let mut page = desk.page(Format::Text, &[]).ok().expect("no source is named");
+    let mut page = desk.page(Format::Text, &[]).unwrap_or_else(|_| panic!("no source is named"));
     let mut out = Vec::new();
     while page.next_piece(&mut out) {}
     let page = String::from_utf8(out).unwrap();

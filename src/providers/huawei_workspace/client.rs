@@ -11,10 +11,11 @@ use super::account::{Account, Auth, Proof};
 use super::map::{self, Joined, Listing, Rows, Subject};
 use super::pages::{Next, Pager};
 use super::records::Record;
+use super::replies::{judge, read_desktops, read_records};
 use super::sessions::{Cuts, Login, Table};
 use super::token::Token;
 use super::windows::{BACK_MAX_MS, Backlog, OVERLAP_MS, Window, minute_text};
-use super::{LIST_DESKTOPS, LIST_RECORDS, errors, wire};
+use super::{LIST_DESKTOPS, LIST_RECORDS};
 use crate::domain::{Fault, Moment, Roster, Session, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::http::{Failure, Net, Reply};
@@ -361,51 +362,4 @@ impl Extra {
     fn is_over(self) -> bool {
         self != Self::Failed
     }
-}
-
-/// Notes the request's id and tells a refusal from an answer; `refused` is set when a new token may help.
-fn judge(net: &Net, reply: &Reply, temporary: bool, refused: &AtomicBool) -> Result<(), Failure> {
-    if let Some(id) = reply.header("x-request-id") {
-        net.note_request_id(id);
-    }
-    if reply.status.is_success() {
-        refused.store(false, Ordering::Relaxed);
-        return Ok(());
-    }
-    let refusal = errors::refusal(reply, temporary);
-    if let (None, Some(id)) = (reply.header("x-request-id"), &refusal.request_id) {
-        net.note_request_id(id);
-    }
-    refused.store(refusal.renew, Ordering::Relaxed);
-    Err(refusal.failure)
-}
-
-/// A page's rows, each read by itself.
-struct Page<T> {
-    rows: Vec<Option<T>>,
-    total: Option<u64>,
-    /// The provider's time by its Date header, else when the request left.
-    at_ms: i64,
-}
-
-fn read_desktops(reply: &Reply) -> Result<Page<map::DesktopRow>, Failure> {
-    let page: wire::DesktopPage<'_> = reply.json()?;
-    let rows = page.desktops.or_else(|| (page.total_count == Some(0)).then(Vec::new));
-    let rows = rows.ok_or_else(|| Failure::new(Fault::BadAnswer, "the answer has no desktops"))?;
-    Ok(Page {
-        rows: rows.into_iter().map(map::desktop).collect(),
-        total: page.total_count,
-        at_ms: errors::date_ms(reply).unwrap_or(reply.sent.unix_ms),
-    })
-}
-
-fn read_records(reply: &Reply) -> Result<Page<Record>, Failure> {
-    let page: wire::RecordPage<'_> = reply.json()?;
-    let rows = page.records.or_else(|| (page.total_count == Some(0)).then(Vec::new));
-    let rows = rows.ok_or_else(|| Failure::new(Fault::BadAnswer, "the answer has no records"))?;
-    Ok(Page {
-        rows: rows.into_iter().map(Record::read).collect(),
-        total: page.total_count,
-        at_ms: errors::date_ms(reply).unwrap_or(reply.sent.unix_ms),
-    })
 }

@@ -34,6 +34,7 @@ mod errors;
 mod map;
 mod pages;
 mod records;
+mod replies;
 mod sessions;
 mod sign;
 mod sim;

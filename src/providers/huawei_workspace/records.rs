@@ -160,14 +160,12 @@ impl Record {
 
     /// The same for every copy of one record: by the attempt's id, else by desktop, user and beginning.
     fn key(&self) -> u64 {
-        let identity = match &self.transaction {
-            Some(transaction) => format!("t\0{transaction}"),
-            None => {
-                let desktop = [&self.desktop_id, &self.sid, &self.computer].into_iter().flatten().next();
-                let (desktop, user) =
-                    (desktop.map_or("", String::as_str), self.user.as_deref().unwrap_or(""));
-                format!("r\0{desktop}\0{user}\0{}", self.start_ms)
-            }
+        let identity = if let Some(transaction) = &self.transaction {
+            format!("t\0{transaction}")
+        } else {
+            let desktop = [&self.desktop_id, &self.sid, &self.computer].into_iter().flatten().next();
+            let (desktop, user) = (desktop.map_or("", String::as_str), self.user.as_deref().unwrap_or(""));
+            format!("r\0{desktop}\0{user}\0{}", self.start_ms)
         };
         let digest = hmac_sha256(KEY, identity.as_bytes());
         u64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 digest has 32 bytes"))
