@@ -3,6 +3,7 @@
 //! Two one-thread runtimes, polling and web, share nothing but the store and the counters, so that a flood of scrapes
 //! cannot starve polling. A panic anywhere ends the process.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +17,16 @@ use crate::domain::{Explanation, NotFound, Policy, Roster, SourceSpec};
 use crate::exposition::{Format, Page};
 use crate::http::{Control, Overview, Pieces, SourceLine, UnknownSource};
 use crate::ports::{Ports, Transport};
+use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::explain::{Subject, explain};
 use crate::scheduler::{AccountTask, Board, Polling, Shared, SourceTask, plan};
 use crate::store::{Installed, Snapshot, SourceSnapshot, Store};
 use crate::telemetry::{InFlight, Telemetry};
+
+mod saving;
+
+pub use saving::Saving;
 
 /// This build's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -31,6 +37,7 @@ pub struct Exporter {
     telemetry: Arc<Telemetry>,
     ports: Ports,
     polling: Vec<Polling>,
+    saving: Option<Saving>,
     /// Where each source stands: the number of its account, and its place in that one's list.
     places: Vec<(usize, usize)>,
 }
@@ -63,7 +70,7 @@ impl Exporter {
             telemetry.register(account, source.kind.name(), &actions);
             installed.push(Installed { spec: spec(&source, max_age), roster: source.roster.clone() });
             places.push((source.account, by_account[source.account].len()));
-            by_account[source.account].push(task(source));
+            by_account[source.account].push(task(source, &telemetry));
         }
         store.install(installed);
         let mut polling = Vec::new();
@@ -74,7 +81,21 @@ impl Exporter {
             let task = AccountTask { name, requests_per_second, concurrency, transport, sources };
             polling.push(Polling::new(task, shared.clone()));
         }
-        Ok(Self { store, telemetry, ports, polling, places })
+        Ok(Self { store, telemetry, ports, polling, places, saving: None })
+    }
+
+    /// Goes on from what a file says of an earlier process, and lets pages show only what is in it. To be called before
+    /// polling begins; the error says why there can be no file at this place.
+    pub fn keep_state(&mut self, path: &Path) -> Result<(), String> {
+        let file = saving::open(path, &self.store, self.ports.clock.now())?;
+        let (store, telemetry, clock) = (&self.store, &self.telemetry, &self.ports.clock);
+        self.saving = Some(Saving::new(file, store.clone(), telemetry.clone(), clock.clone()));
+        Ok(())
+    }
+
+    /// What saves, where state is kept; to be run beside polling, on a thread of its own, since it waits for the disk.
+    pub fn saving(&mut self) -> Option<Saving> {
+        self.saving.take()
     }
 
     /// What the web side asks.
@@ -220,11 +241,15 @@ fn spec(source: &Source, max_age: Duration) -> SourceSpec {
     }
 }
 
-fn task(source: Source) -> SourceTask {
+fn task(source: Source, telemetry: &Telemetry) -> SourceTask {
+    let steps = source.provider.round();
+    let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
+    let meter = || telemetry.sessions(&source.settings.name, source.kind.name(), source.target_kind.as_str());
     SourceTask {
+        sessions: has_log.then(|| Arc::new(meter())),
         name: Arc::from(source.settings.name.as_str()),
         kind: source.kind,
-        steps: source.provider.round(),
+        steps,
         provider: source.provider,
         roster: source.roster,
         interval: source.settings.interval,

@@ -14,6 +14,7 @@ fn delays(arrive: u64, leave: u64) -> Policy {
     Policy { arrive: Duration::from_secs(arrive), leave: Duration::from_secs(leave), ..POLICY }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a view is compared with")]
 fn unix(seconds: u32) -> Option<u32> {
     Some(1_700_000_000 + seconds)
 }

@@ -8,7 +8,7 @@ use crate::domain::View;
 use crate::domain::presence::{Presence, Transitions};
 use crate::store::SourceSnapshot;
 
-pub use crate::telemetry::OWN_FAMILIES;
+pub use crate::telemetry::{OWN_FAMILIES, SESSION_FAMILIES};
 
 /// One metric family.
 #[derive(Debug)]

@@ -16,31 +16,43 @@ pub(super) struct Own {
     format: Format,
     family: usize,
     metric: usize,
+    described: bool,
 }
 
 impl Own {
     pub(super) fn new(families: Vec<MetricFamily>, format: Format) -> Self {
-        Self { families, format, family: 0, metric: 0 }
+        Self { families, format, family: 0, metric: 0, described: false }
     }
 
-    /// Goes on until the piece is full; returns whether all is written.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>, full: usize) -> bool {
+    /// Goes on until the piece is full; returns whether all is written. Series of a source that is not `wanted` are left
+    /// out.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, full: usize, wanted: impl Fn(&str) -> bool) -> bool {
         while let Some(family) = self.families.get(self.family) {
             while let Some(metric) = family.get_metric().get(self.metric) {
                 if out.len() >= full {
                     return false;
                 }
-                if self.metric == 0 {
+                self.metric += 1;
+                if !source_of(metric).is_none_or(&wanted) {
+                    continue;
+                }
+                if !self.described {
                     header(out, family, self.format);
+                    self.described = true;
                 }
                 Series { family, metric, format: self.format }.write(out);
-                self.metric += 1;
             }
             self.family += 1;
-            self.metric = 0;
+            (self.metric, self.described) = (0, false);
         }
         true
     }
+}
+
+/// The source that a series speaks of, if it speaks of one.
+fn source_of(metric: &Metric) -> Option<&str> {
+    let labels = metric.get_label().iter();
+    labels.filter(|pair| pair.name() == "source").map(prometheus::proto::LabelPair::value).next()
 }
 
 fn header(out: &mut Vec<u8>, family: &MetricFamily, format: Format) {

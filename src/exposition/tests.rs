@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::families::{FAMILIES, MetricKind, OWN_FAMILIES};
+use super::families::{FAMILIES, MetricKind, OWN_FAMILIES, SESSION_FAMILIES};
 use super::*;
 use crate::domain::{
-    ConnKey, Evidence, Fault, Kind, Moment, Policy, Roster, RowId, Seen, SourceSpec, TargetLabels, Tick,
-    UnknownReason,
+    ConnKey, Evidence, FailureReason, Fault, Kind, Moment, Policy, Roster, RowId, Seen, SourceSpec,
+    TargetLabels, Tick, UnknownReason,
 };
 use crate::store::{Installed, Store};
 use crate::telemetry::Telemetry;
@@ -186,6 +186,11 @@ fn own() -> Vec<prometheus::proto::MetricFamily> {
     telemetry.request("main \"\\", "openim", "get_token", 0.25);
     telemetry.request("main \"\\", "openim", "get_token", 64.0);
     telemetry.failure("main \"\\", "openim", "get_token", Fault::Timeout);
+    let desks = telemetry.sessions("ws", "huawei_workspace", "desktop");
+    desks.set_up(Duration::from_secs(3));
+    desks.round_trip(Duration::from_millis(20));
+    desks.lasted(Duration::from_secs(5400));
+    desks.failed(FailureReason::Timeout);
     telemetry.http_answered(200);
     telemetry.scrape_body(123_456);
     let mut families = telemetry.gather();
@@ -331,6 +336,19 @@ fn a_page_can_be_restricted_to_sources() {
 }
 
 #[test]
+fn a_restricted_page_has_the_sessions_of_its_sources_only_and_all_that_is_ours() {
+    let store = hostile_world();
+    let page = |only: &str| text(Page::new(store.snapshot(), at(120), own(), Format::Text).only_source(only));
+    let count = |page: &str, name: &str| read(page).iter().filter(|s| s.name.starts_with(name)).count();
+    let (desks, others) = (page("ws"), page("mqtt"));
+    assert!(count(&desks, "presence_session_") > 30);
+    assert_eq!(count(&others, "presence_session_"), 0);
+    assert!(!others.contains("presence_session_"), "no family without a series is described");
+    let ours = |page: &str| count(page, "presence_exporter_");
+    assert_eq!(ours(&desks), ours(&others));
+}
+
+#[test]
 fn an_empty_source_still_has_its_counts() {
     let samples = read(&page(&hostile_world(), at(120)));
     let counts: Vec<_> = samples
@@ -355,6 +373,14 @@ fn the_table_of_families_keeps_the_rules_of_names() {
     for own in OWN_FAMILIES {
         assert!(names.insert(own.name) && own.name.starts_with("presence_exporter_"), "{}", own.name);
         assert!(own.help.ends_with('.') && !own.help.contains("  "), "{}", own.help);
+    }
+    for session in SESSION_FAMILIES {
+        assert!(
+            names.insert(session.name) && session.name.starts_with("presence_session_"),
+            "{}",
+            session.name
+        );
+        assert!(session.help.ends_with('.') && !session.help.contains("  "), "{}", session.help);
     }
 }
 

@@ -88,7 +88,12 @@ impl Page {
             }
             self.at = Cursor { family: self.at.family + 1, ..Cursor::default() };
         }
-        if !self.own.write(out, full) {
+        let (heads, sources) = (&self.heads, &self.snapshot.sources);
+        let wanted = |name: &str| {
+            !self.filtered
+                || heads.iter().zip(sources).any(|(head, source)| head.wanted && *source.spec.name == *name)
+        };
+        if !self.own.write(out, full, wanted) {
             return true;
         }
         if self.format == Format::OpenMetrics {

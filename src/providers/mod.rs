@@ -9,9 +9,10 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{AccountSettings, Key, Reader};
-use crate::domain::{Evidence, Fault, Kind, Roster, RowId, Seen, Target};
+use crate::domain::{Evidence, Fault, Kind, Roster, RowId, Seen, Session as LoggedSession, Target};
 use crate::ports::BoxFuture;
 
 pub mod alibaba;
@@ -147,6 +148,8 @@ pub enum Step {
     Log {
         /// The call that is paged through.
         action: &'static Action,
+        /// How long after a session's beginning its record may still be read, again or for the first time.
+        reread: Duration,
     },
 }
 
@@ -175,4 +178,6 @@ pub struct Answer {
     pub rows: Vec<(RowId, Result<Seen, Fault>)>,
     /// Targets whose detail is worth a question.
     pub details: Vec<RowId>,
+    /// Sessions of targets, as records tell them; the same session may come in any number of answers.
+    pub sessions: Vec<LoggedSession>,
 }

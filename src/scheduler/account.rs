@@ -57,7 +57,13 @@ impl Polling {
                 telemetry: shared.telemetry.clone(),
             }));
         }
-        let book = Book::new(task.name.clone(), &task.sources);
+        let mut book = Book::new(task.name.clone(), &task.sources);
+        for (number, source) in task.sources.iter().enumerate() {
+            let roster = &source.roster;
+            if let Some(since_ms) = shared.store.log_since_ms(roster.source(), roster.generation()) {
+                book.resume(number, since_ms);
+            }
+        }
         let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
         Self { task, shared, budget, gates, line, pause: Pause::default(), book, board }
     }
@@ -138,7 +144,7 @@ impl Polling {
             ports.entropy.clone(),
             source.timeout,
         );
-        let since_ms = self.book.since_ms(job.source);
+        let since_ms = self.shared.store.log_since_ms(source.roster.source(), source.roster.generation());
         Box::pin(async move {
             let roster = &source.roster;
             let targets: Vec<Target<'_>> = rows.iter().map(|&row| roster.target(row)).collect();

@@ -10,9 +10,11 @@ use tracing::{info, warn};
 use super::SourceTask;
 use super::line::{Ask, Job, Line};
 use super::pause::{self, Pause};
-use crate::domain::{Fault, Moment, RowId};
+use super::sessions::SessionLedger;
+use crate::domain::{Fault, Moment, RowId, Session};
 use crate::providers::{Answer, Failure, Receipt, Step};
 use crate::store::Store;
+use crate::telemetry::SessionMeter;
 
 /// How many rounds pass before a refused target is tried again, alone.
 const REFUSED_ROUNDS: u32 = 20;
@@ -44,8 +46,8 @@ pub struct Book {
 
 #[derive(Default)]
 struct Page {
-    /// When the last complete log pass began.
-    since_ms: Option<i64>,
+    /// What of the log was counted; none without a log.
+    ledger: Option<SessionLedger>,
     /// Targets that are left out of batches, since the provider refuses them.
     refused: BTreeSet<u32>,
     /// Questions that failed since the last answer.
@@ -59,12 +61,22 @@ struct Page {
 impl Book {
     /// An empty book for these sources.
     pub fn new(account: Arc<str>, sources: &[SourceTask]) -> Self {
-        Self { account, sources: sources.iter().map(|_| Page::default()).collect() }
+        let page = |source: &SourceTask| {
+            let reread = source.steps.iter().find_map(|step| match *step {
+                Step::Log { reread, .. } => Some(reread),
+                Step::Batches { .. } | Step::Listing { .. } => None,
+            });
+            Page { ledger: reread.map(SessionLedger::new), ..Page::default() }
+        };
+        Self { account, sources: sources.iter().map(page).collect() }
     }
 
-    /// When the source's last complete log pass began.
-    pub fn since_ms(&self, source: usize) -> Option<i64> {
-        self.sources[source].since_ms
+    /// Goes on where a former process stopped: the source's last complete log pass began at `since_ms`. What happened before
+    /// was counted there. To be called before the first question.
+    pub fn resume(&mut self, source: usize, since_ms: i64) {
+        if let Some(ledger) = &mut self.sources[source].ledger {
+            ledger.begin(since_ms);
+        }
     }
 
     /// The targets that a question names, without those that the provider refuses.
@@ -87,6 +99,13 @@ impl Book {
         pause: &mut Pause,
         chance: u64,
     ) {
+        let page = &mut self.sources[done.job.source];
+        if let Some(ledger) =
+            page.ledger.as_mut().filter(|_| is_log(&sources[done.job.source], &done.job.ask))
+        {
+            // The first watermark, whether that pass was complete or not: a log that cannot be read at first loses nothing.
+            ledger.begin(done.began.unix_ms);
+        }
         match &done.result {
             Ok(answer) => {
                 pause.answered();
@@ -121,7 +140,11 @@ impl Book {
             line.detail(number, row.index);
         }
         if is_log(source, &done.job.ask) {
-            self.sources[number].since_ms = Some(as_of.unix_ms);
+            store.log_read(source.roster.source(), source.roster.generation(), as_of.unix_ms);
+            if let (Some(ledger), Some(meter)) = (&mut self.sources[number].ledger, &source.sessions) {
+                count(ledger, meter, &answer.sessions);
+                ledger.passed(as_of.unix_ms);
+            }
         }
         if matches!(done.job.ask, Ask::Batch { .. } | Ask::Solo(_)) {
             let mut silent = left_out(done, answer).map(|row| source.roster.row(row));
@@ -222,6 +245,17 @@ impl Book {
     }
 }
 
+/// Counts what a log's answer tells for the first time.
+fn count(ledger: &mut SessionLedger, meter: &SessionMeter, sessions: &[Session]) {
+    for session in sessions {
+        let new = ledger.take(session);
+        new.setup.into_iter().for_each(|took| meter.set_up(took));
+        new.rtt.into_iter().for_each(|rtt| meter.round_trip(rtt));
+        new.duration.into_iter().for_each(|duration| meter.lasted(duration));
+        new.failure.into_iter().for_each(|reason| meter.failed(reason));
+    }
+}
+
 /// How long a refused target is left alone.
 fn refused_pause(source: &SourceTask) -> Duration {
     (source.interval * REFUSED_ROUNDS).max(REFUSED_MIN)
@@ -251,4 +285,145 @@ fn is_log(source: &SourceTask, ask: &Ask) -> bool {
 /// A log speaks of presence only where the round has nothing else.
 pub(super) fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
     !is_log(source, ask) || source.steps.iter().all(|step| matches!(step, Step::Log { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Evidence, Kind, Outcome, Policy, Roster, SourceSpec, Tick};
+    use crate::ports::BoxFuture;
+    use crate::providers::{Action, Net, Provider, Question, huawei_workspace};
+    use crate::scheduler::plan::Rhythm;
+    use crate::store::Installed;
+    use crate::telemetry::Telemetry;
+
+    const NOW_MS: i64 = 1_772_330_584_000;
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    static LOG: Action =
+        Action { name: "Log", ids_per_call: 0, calls_per_second: None, billed: false, source: "a test" };
+
+    struct Unasked;
+
+    impl Provider for Unasked {
+        fn round(&self) -> Vec<Step> {
+            vec![Step::Log { action: &LOG, reread: MINUTE * 60 }]
+        }
+
+        fn ask<'a>(&'a self, _: Question<'a>, _: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
+            Box::pin(async { Err(Failure::new(Fault::Rejected, "nobody asks in these tests")) })
+        }
+    }
+
+    struct Bench {
+        book: Book,
+        sources: Vec<SourceTask>,
+        store: Store,
+        line: Line,
+        pause: Pause,
+        telemetry: Telemetry,
+    }
+
+    fn at(seconds: u64) -> Moment {
+        let start = Moment { tick: Tick::from_micros(1_000_000), unix_ms: NOW_MS };
+        start.plus(Duration::from_secs(seconds))
+    }
+
+    fn bench() -> Bench {
+        let telemetry = Telemetry::new("0", "test", "test");
+        let roster = Arc::new(Roster::new(0, 0));
+        let source = SourceTask {
+            name: Arc::from("desks"),
+            kind: &huawei_workspace::KIND,
+            provider: Arc::new(Unasked),
+            steps: Unasked.round(),
+            roster: roster.clone(),
+            interval: MINUTE,
+            timeout: MINUTE,
+            sessions: Some(Arc::new(telemetry.sessions("desks", "huawei_workspace", "desktop"))),
+        };
+        let mut line = Line::default();
+        line.add(Rhythm::Sequence, 1, 0, MINUTE, at(0).tick);
+        let sources = vec![source];
+        let book = Book::new(Arc::from("main"), &sources);
+        let spec = SourceSpec {
+            name: Arc::from("desks"),
+            provider: "huawei_workspace",
+            kind: Kind::Desktop,
+            evidence: Evidence::Reported,
+            policy: Policy::at_once(MINUTE * 3),
+        };
+        let store = Store::new();
+        store.install(vec![Installed { spec, roster }]);
+        Bench { book, sources, store, line, pause: Pause::default(), telemetry }
+    }
+
+    impl Bench {
+        /// A pass over the log that began at this second and took ten.
+        fn pass(&mut self, second: u64, result: Result<Answer, Failure>) {
+            let job = Job { source: 0, ask: Ask::Step(0), attempt: 0 };
+            let receipt = Receipt { as_of: Some(at(second + 1)), ..Receipt::default() };
+            let done = Done { job, rows: vec![], began: at(second), ended: at(second + 10), result, receipt };
+            let Self { book, sources, store, line, pause, .. } = self;
+            book.settle(&done, sources, store, line, pause, 0);
+        }
+
+        /// When the last complete pass began.
+        fn since_ms(&self) -> Option<i64> {
+            self.store.log_since_ms(0, 0)
+        }
+
+        /// How many set-ups were counted.
+        fn set_up(&self) -> u64 {
+            let families = self.telemetry.gather();
+            let family = families.iter().find(|family| family.name() == "presence_session_setup_seconds");
+            family.map_or(0, |family| family.get_metric()[0].get_histogram().get_sample_count())
+        }
+    }
+
+    fn answer(started_s: &[u64]) -> Result<Answer, Failure> {
+        let session = |&second: &u64| Session {
+            key: second,
+            started_ms: at(second).unix_ms,
+            ended_ms: None,
+            outcome: Outcome::Established,
+            setup: Some(Duration::from_secs(1)),
+            network_rtt_ms: None,
+        };
+        Ok(Answer { sessions: started_s.iter().map(session).collect(), ..Answer::default() })
+    }
+
+    #[test]
+    fn a_failed_pass_leaves_the_watermark_and_a_complete_one_moves_it_to_its_own_beginning() {
+        let mut bench = bench();
+        let lost = || Err(Failure::new(Fault::Timeout, "lost"));
+        bench.pass(0, lost());
+        assert_eq!(bench.since_ms(), None);
+        bench.pass(60, answer(&[]));
+        let since = bench.since_ms();
+        assert_eq!(since, Some(at(61).unix_ms), "when the first request left, not when the answer was there");
+        bench.pass(120, lost());
+        bench.pass(180, lost());
+        assert_eq!(bench.since_ms(), since);
+        bench.pass(240, answer(&[]));
+        assert_eq!(bench.since_ms(), Some(at(241).unix_ms));
+    }
+
+    #[test]
+    fn sessions_count_from_the_first_pass_on_be_it_a_failed_one_and_once_each() {
+        let mut bench = bench();
+        bench.pass(100, Err(Failure::new(Fault::Timeout, "lost")));
+        bench.pass(200, answer(&[50, 99, 100, 150]));
+        assert_eq!(bench.set_up(), 2, "what began before this process is history");
+        bench.pass(260, answer(&[150, 100, 210, 150]));
+        assert_eq!(bench.set_up(), 3);
+    }
+
+    #[test]
+    fn a_resumed_watermark_lets_sessions_count_that_began_while_no_process_ran() {
+        let mut bench = bench();
+        bench.book.resume(0, at(100).unix_ms);
+        bench.pass(500, answer(&[99, 100, 300, 499]));
+        assert_eq!(bench.set_up(), 3);
+    }
 }

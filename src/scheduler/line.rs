@@ -130,15 +130,12 @@ impl Line {
     pub fn next(&mut self, now: Tick) -> Option<Job> {
         let details_turn = self.turn + 1 >= DETAIL_TURN && !self.details.is_empty();
         let other = if details_turn { None } else { self.longest_due(now) };
-        match other {
-            Some(job) => {
-                self.turn += 1;
-                Some(job)
-            }
-            None => {
-                self.turn = 0;
-                self.next_detail()
-            }
+        if let Some(job) = other {
+            self.turn += 1;
+            Some(job)
+        } else {
+            self.turn = 0;
+            self.next_detail()
         }
     }
 

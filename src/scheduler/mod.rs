@@ -3,8 +3,9 @@
 //!
 //! In reading order: [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
-//! follows from an answer or a failure; [`pause`] says when to leave a provider alone; [`board`] keeps what
-//! people may ask about, and [`explain`] puts it into words. Only [`account`] and [`gate`] wait; the rest are decisions.
+//! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`pause`] says when to leave a
+//! provider alone; [`board`] keeps what people may ask about, and [`explain`] puts it into words. Only [`account`] and
+//! [`gate`] wait; the rest are decisions.
 //!
 //! No request ever leaves on behalf of a scrape, and a slow account never delays another.
 
@@ -15,7 +16,7 @@ use crate::domain::Roster;
 use crate::ports::{Ports, Transport};
 use crate::providers::{Provider, ProviderKind, Step};
 use crate::store::Store;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{SessionMeter, Telemetry};
 
 pub mod account;
 pub mod board;
@@ -26,6 +27,7 @@ pub mod gate;
 pub mod line;
 pub mod pause;
 pub mod plan;
+pub mod sessions;
 mod sheet;
 
 pub use account::Polling;
@@ -73,4 +75,6 @@ pub struct SourceTask {
     pub interval: Duration,
     /// How long one request may take.
     pub timeout: Duration,
+    /// Where its sessions are counted, if its round has login records.
+    pub sessions: Option<Arc<SessionMeter>>,
 }

@@ -4,19 +4,24 @@
 //! cheap at any number of targets; while it lives, a writer copies only the chunk that it changes. One short mutex
 //! guards it all, and no work on text, time or chance is done under it.
 //!
+//! Where rows are to outlive the process, [`state_file`] keeps them, and pages show what is in the file.
+//!
 //! What it deliberately does not do: it judges nothing. Ages, counts and what is printed are computed from a snapshot
 //! for the reader's own instant. It asks no clock and knows no provider and no metric.
 
 mod first_seen;
 mod snapshot;
+pub mod state_file;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, State};
+use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, State, Tick};
 
 use first_seen::FirstSeen;
 use snapshot::{Chunk, locate};
 pub use snapshot::{Counts, Snapshot, SourceSnapshot};
+pub use state_file::{Opened, StateFile};
 
 /// Rows in a chunk: what a writer copies at most when a page is being read, 32 KiB.
 pub const CHUNK_ROWS: usize = 1024;
@@ -24,6 +29,10 @@ pub const CHUNK_ROWS: usize = 1024;
 /// Snapshots that live at the same time. Each can hold an old copy of every row, so their number bounds the memory
 /// that slow readers cost.
 pub const MAX_SNAPSHOTS: usize = 4;
+
+/// How long an answer waits for a save. A disk that takes longer is not waited for: pages show all that is known, until
+/// the next save is done.
+const HELD_MAX: Duration = Duration::from_secs(5);
 
 /// Rows that are booked under one hold of the lock, so that a listing of a million targets keeps no page waiting.
 const ROWS_PER_LOCK: usize = 4 * CHUNK_ROWS;
@@ -48,6 +57,10 @@ pub struct Installed {
 struct Inner {
     sources: Vec<Source>,
     snapshots: Vec<Weak<Snapshot>>,
+    /// What pages show while rows are kept in a file: those that are in it.
+    published: Option<Arc<Snapshot>>,
+    /// When the first answer came that no save has taken up yet.
+    unsaved_since: Option<Tick>,
 }
 
 #[derive(Debug)]
@@ -56,6 +69,7 @@ struct Source {
     roster: Arc<Roster>,
     up: bool,
     last_success: Option<Moment>,
+    log_since_ms: Option<i64>,
     chunks: Vec<Arc<Chunk>>,
     first_seen: FirstSeen,
 }
@@ -81,9 +95,13 @@ impl Store {
             );
         }
         let fresh: Vec<Source> = sources.into_iter().map(Source::new).collect();
-        let old = std::mem::replace(&mut self.lock().sources, fresh);
+        let mut inner = self.lock();
+        let old = std::mem::replace(&mut inner.sources, fresh);
+        let published = inner.published.take();
+        inner.published = published.is_some().then(|| Arc::new(inner.live()));
+        drop(inner);
         // A million old rows are freed here, not under the lock.
-        drop(old);
+        drop((old, published));
     }
 
     /// Books the rows of an answer whose first request left at `as_of`. A fault in a row is that target's alone. Rows of
@@ -117,7 +135,12 @@ impl Store {
 
     /// Books that a question of this source was answered at `at`: the source is up.
     pub fn heard(&self, source: u16, generation: u16, at: Moment) {
-        if let Some(source) = self.lock().source(source, generation) {
+        let mut inner = self.lock();
+        let unsaved_since = *inner.unsaved_since.get_or_insert(at.tick);
+        let held_too_long = at.tick.since(unsaved_since) > HELD_MAX;
+        // Freed, if nobody else has it, when the lock is given back.
+        let _unheld = held_too_long.then(|| inner.published.take());
+        if let Some(source) = inner.source(source, generation) {
             source.up = true;
             if source.last_success.is_none_or(|last| last.tick <= at.tick) {
                 source.last_success = Some(at);
@@ -132,19 +155,60 @@ impl Store {
         }
     }
 
-    /// All rows as they are now. At most [`MAX_SNAPSHOTS`] live at the same time; while they do, the newest of them is
-    /// returned again.
+    /// When the source's last complete log pass began, in Unix milliseconds; this process's or an earlier one's.
+    pub fn log_since_ms(&self, source: u16, generation: u16) -> Option<i64> {
+        self.lock().source(source, generation)?.log_since_ms
+    }
+
+    /// Books that a complete log pass of this source began then.
+    pub fn log_read(&self, source: u16, generation: u16, began_ms: i64) {
+        if let Some(source) = self.lock().source(source, generation) {
+            source.log_since_ms = source.log_since_ms.max(Some(began_ms));
+        }
+    }
+
+    /// All rows as pages show them: as they are now, or, while they are kept in a file, as they were last saved. At most
+    /// [`MAX_SNAPSHOTS`] live at the same time; while they do, the newest of them is returned again.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         let mut inner = self.lock();
         inner.snapshots.retain(|snapshot| snapshot.strong_count() > 0);
-        if inner.snapshots.len() >= MAX_SNAPSHOTS
-            && let Some(newest) = inner.snapshots.iter().rev().find_map(Weak::upgrade)
+        let published = inner.published.clone();
+        let newest = inner.snapshots.iter().rev().find_map(Weak::upgrade);
+        if let Some(newest) = newest
+            && (inner.snapshots.len() >= MAX_SNAPSHOTS
+                || published.as_ref().is_some_and(|published| Arc::ptr_eq(published, &newest)))
         {
             return newest;
         }
-        let snapshot = Arc::new(Snapshot { sources: inner.sources.iter().map(Source::snapshot).collect() });
+        let snapshot = published.unwrap_or_else(|| Arc::new(inner.live()));
         inner.snapshots.push(Arc::downgrade(&snapshot));
         snapshot
+    }
+
+    /// All rows as they are now, whatever pages show; to be saved and published.
+    fn live(&self) -> Arc<Snapshot> {
+        let mut inner = self.lock();
+        inner.unsaved_since = None;
+        Arc::new(inner.live())
+    }
+
+    /// From now on pages show this, until something newer is published.
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        let old = self.lock().published.replace(snapshot);
+        // Rows that nobody else holds are freed here, not under the lock.
+        drop(old);
+    }
+
+    /// Puts rows and watermark of an earlier process into a source that was not asked yet.
+    fn restore(&self, source: u16, rows: &[(u32, State)], log_since_ms: Option<i64>) {
+        if let Some(source) = self.lock().sources.get_mut(usize::from(source)) {
+            for (index, restored) in rows {
+                if let Some(state) = state_mut(&mut source.chunks, *index) {
+                    *state = *restored;
+                }
+            }
+            source.log_since_ms = log_since_ms;
+        }
     }
 
     /// One row as it is now.
@@ -172,6 +236,10 @@ impl Inner {
     fn source(&mut self, number: u16, generation: u16) -> Option<&mut Source> {
         self.sources.get_mut(usize::from(number)).filter(|source| source.roster.generation() == generation)
     }
+
+    fn live(&self) -> Snapshot {
+        Snapshot { sources: self.sources.iter().map(Source::snapshot).collect() }
+    }
 }
 
 impl Source {
@@ -183,6 +251,7 @@ impl Source {
             roster: installed.roster,
             up: false,
             last_success: None,
+            log_since_ms: None,
             chunks: (0..rows).step_by(CHUNK_ROWS).map(chunk).collect(),
             first_seen: FirstSeen::default(),
         }
@@ -215,6 +284,7 @@ impl Source {
             roster: Arc::clone(&self.roster),
             up: self.up,
             last_success: self.last_success,
+            log_since_ms: self.log_since_ms,
             chunks: self.chunks.clone(),
         }
     }

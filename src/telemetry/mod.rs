@@ -2,11 +2,14 @@
 //!
 //! A row of [`OWN_FAMILIES`] is a family; every series that can be known is there at 0 from the start. What it
 //! deliberately does not do: it knows nothing of targets, whose series are written from the store, and it prints nothing;
-//! [`Telemetry::gather`] hands values to the page. Log lines are made in [`logging`].
+//! [`Telemetry::gather`] hands values to the page. Log lines are made in [`logging`]; sessions by login records are counted
+//! in [`sessions`].
 
 pub mod logging;
+pub mod sessions;
 
 pub use logging::{LogFormat, LogLevel, init_logging};
+pub use sessions::{SESSION_FAMILIES, SessionMeter};
 
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
@@ -90,9 +93,37 @@ static SCRAPE_BODY: OwnFamily = OwnFamily {
     labels: &[],
 };
 
+static STATE_SAVES: OwnFamily = OwnFamily {
+    name: "presence_exporter_state_saves_total",
+    help: "Times that the state file was brought up to date; 0 where no state is kept.",
+    labels: &[],
+};
+
+static STATE_FAILURES: OwnFamily = OwnFamily {
+    name: "presence_exporter_state_save_failures_total",
+    help: "Times that the state file could not be brought up to date; what pages show then may not outlive a restart.",
+    labels: &[],
+};
+
+static STATE_SAVED: OwnFamily = OwnFamily {
+    name: "presence_exporter_state_last_save_timestamp_seconds",
+    help: "When the state file was last brought up to date, as Unix time; 0 before the first time.",
+    labels: &[],
+};
+
 /// Every family that is registered here. Beside them stand the `process_` families of crate `prometheus`.
-pub static OWN_FAMILIES: [&OwnFamily; 7] =
-    [&BUILD_INFO, &API_REQUESTS, &API_FAILURES, &API_SECONDS, &HTTP_REQUESTS, &HTTP_IN_FLIGHT, &SCRAPE_BODY];
+pub static OWN_FAMILIES: [&OwnFamily; 10] = [
+    &BUILD_INFO,
+    &API_REQUESTS,
+    &API_FAILURES,
+    &API_SECONDS,
+    &HTTP_REQUESTS,
+    &HTTP_IN_FLIGHT,
+    &SCRAPE_BODY,
+    &STATE_SAVES,
+    &STATE_FAILURES,
+    &STATE_SAVED,
+];
 
 /// The exporter's own metrics. Shared by all that counts; cheap to call for each request.
 pub struct Telemetry {
@@ -103,6 +134,10 @@ pub struct Telemetry {
     http: IntCounterVec,
     in_flight: IntGauge,
     body: Gauge,
+    saves: IntCounter,
+    save_failures: IntCounter,
+    saved: Gauge,
+    sessions: sessions::Sessions,
     /// By account; the few actions of one are searched in order, so that counting hashes one name and allocates nothing.
     accounts: RwLock<HashMap<Box<str>, Vec<Handles>>>,
 }
@@ -146,6 +181,10 @@ impl Telemetry {
             http,
             in_flight: registered(&registry, IntGauge::with_opts(HTTP_IN_FLIGHT.opts())),
             body: registered(&registry, Gauge::with_opts(SCRAPE_BODY.opts())),
+            saves: registered(&registry, IntCounter::with_opts(STATE_SAVES.opts())),
+            save_failures: registered(&registry, IntCounter::with_opts(STATE_FAILURES.opts())),
+            saved: registered(&registry, Gauge::with_opts(STATE_SAVED.opts())),
+            sessions: sessions::Sessions::new(&registry),
             accounts: RwLock::default(),
             registry,
         }
@@ -156,6 +195,11 @@ impl Telemetry {
         for action in actions {
             self.with(account, provider, action, |_| ());
         }
+    }
+
+    /// The series of a source that has login records, at 0 until something is counted.
+    pub fn sessions(&self, source: &str, provider: &str, kind: &str) -> SessionMeter {
+        self.sessions.meter(source, provider, kind)
     }
 
     /// Counts one HTTP request to a provider that took `seconds`, answered or not.
@@ -187,6 +231,18 @@ impl Telemetry {
     #[expect(clippy::cast_precision_loss, reason = "a page stays far below 2^53 bytes")]
     pub fn scrape_body(&self, bytes: u64) {
         self.body.set(bytes as f64);
+    }
+
+    /// Counts a save of the state file that was completed at `unix_ms`.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay far below 2^53")]
+    pub fn saved(&self, unix_ms: i64) {
+        self.saves.inc();
+        self.saved.set(unix_ms as f64 / 1000.0);
+    }
+
+    /// Counts a save of the state file that failed.
+    pub fn save_failed(&self) {
+        self.save_failures.inc();
     }
 
     /// All families with their values now.
@@ -326,9 +382,10 @@ mod tests {
     fn the_table_is_what_is_registered() {
         let telemetry = Telemetry::new("1.2.3", "abc", "1.95");
         telemetry.register("a", "p", &["x"]);
+        telemetry.sessions("s", "p", "user");
         assert_eq!(samples(&telemetry, BUILD_INFO.name), [(labels(&["abc", "1.95", "1.2.3"]), 1.0)]);
         let families = telemetry.gather();
-        for own in OWN_FAMILIES {
+        for own in OWN_FAMILIES.into_iter().chain(SESSION_FAMILIES) {
             let family = families.iter().find(|family| family.name() == own.name).expect(own.name);
             let names = family.get_metric()[0].get_label();
             let mut wanted = own.labels.to_vec();
@@ -341,7 +398,7 @@ mod tests {
             );
         }
         for family in &families {
-            let named = OWN_FAMILIES.iter().any(|own| own.name == family.name());
+            let named = OWN_FAMILIES.iter().chain(&SESSION_FAMILIES).any(|own| own.name == family.name());
             assert!(named || family.name().starts_with("process_"), "{}", family.name());
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use presence_exporter::config::common::{ACCOUNT_KEYS, DEFAULTS_KEYS, FILE_KEYS, SOURCE_KEYS, TARGET_KEYS};
 use presence_exporter::config::{Key, Need};
 use presence_exporter::domain::UnknownReason;
-use presence_exporter::exposition::families::{FAMILIES, OWN_FAMILIES};
+use presence_exporter::exposition::families::{FAMILIES, OWN_FAMILIES, SESSION_FAMILIES};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::configure;
 use presence_exporter::telemetry::Telemetry;
@@ -107,7 +107,7 @@ fn the_readme_lists_every_family_and_no_other() {
     let code: BTreeSet<String> = FAMILIES
         .iter()
         .map(|family| family.name)
-        .chain(OWN_FAMILIES.iter().map(|family| family.name))
+        .chain(OWN_FAMILIES.iter().chain(&SESSION_FAMILIES).map(|family| family.name))
         .chain(["process_*"])
         .map(String::from)
         .collect();
@@ -129,7 +129,7 @@ fn the_readme_names_every_reason_for_unknown() {
 #[test]
 fn dashboards_and_alerts_use_only_metrics_that_exist() {
     let mut known: BTreeSet<String> = FAMILIES.iter().map(|family| family.name.to_owned()).collect();
-    for family in OWN_FAMILIES {
+    for family in OWN_FAMILIES.iter().chain(&SESSION_FAMILIES) {
         known.insert(family.name.to_owned());
         for ending in ["_bucket", "_sum", "_count"] {
             known.insert(format!("{}{ending}", family.name));

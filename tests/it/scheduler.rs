@@ -92,7 +92,7 @@ impl Provider for TestProvider {
                 )
                 .await?;
             let rows = targets.iter().map(|target| (target.row, Ok(seen.clone()))).collect();
-            Ok(Answer { rows, details: Vec::new() })
+            Ok(Answer { rows, ..Answer::default() })
         })
     }
 }
@@ -240,7 +240,16 @@ pub fn bench(
         let provider = Arc::new(TestProvider { ids: setup.ids });
         let steps = provider.round();
         let (interval, timeout) = (*interval, SECOND * 5);
-        sources.push(SourceTask { name, kind: &TestKind, provider, steps, roster, interval, timeout });
+        sources.push(SourceTask {
+            name,
+            kind: &TestKind,
+            provider,
+            steps,
+            roster,
+            interval,
+            timeout,
+            sessions: None,
+        });
     }
     store.install(installed);
     let task = AccountTask {

@@ -107,6 +107,11 @@ fn test_files(sources: &[(String, String)]) -> Vec<String> {
     files
 }
 
+/// Whether a file, by its path below `src`, is compiled for tests only.
+pub fn is_for_tests_only(name: &str) -> bool {
+    is_test_file(name, &test_files(&sources()))
+}
+
 fn is_test_file(name: &str, files: &[String]) -> bool {
     files.iter().any(|file| {
         name.strip_prefix(file.as_str())

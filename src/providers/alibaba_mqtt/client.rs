@@ -89,7 +89,7 @@ impl Client {
         let since = self.api.call(net, &TRACE, &params, read).await?;
         let seen = |started_ms| Seen { started_ms: Some(started_ms), ..Seen::online() };
         let row = since.map(|started_ms| started_ms.map(seen)).transpose();
-        Ok(Answer { rows: row.map(|row| (target.row, row)).into_iter().collect(), details: Vec::new() })
+        Ok(Answer { rows: row.map(|row| (target.row, row)).into_iter().collect(), ..Answer::default() })
     }
 
     /// Who was online last, where arrivals matter.

@@ -58,7 +58,7 @@ impl Client {
         if let Ok(seen) = &seen {
             self.memory().detailed(target.row, seen.online);
         }
-        Ok(Answer { rows: vec![(target.row, seen)], details: Vec::new() })
+        Ok(Answer { rows: vec![(target.row, seen)], ..Answer::default() })
     }
 
     async fn clients(&self, target: &Target<'_>, net: &Net) -> Result<Result<Seen, Fault>, Failure> {

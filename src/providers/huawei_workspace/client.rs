@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::account::{Account, Auth, Proof};
 use super::map::{self, Joined, Listing, Rows, Subject};
 use super::pages::{Next, Pager};
+use super::records::Record;
 use super::sessions::{Cuts, Login, Table};
 use super::token::Token;
-use super::windows::{Backlog, OVERLAP_MS, Window, minute_text};
+use super::windows::{BACK_MAX_MS, Backlog, OVERLAP_MS, Window, minute_text};
 use super::{LIST_DESKTOPS, LIST_RECORDS, errors, wire};
-use crate::domain::{Fault, Moment, Roster, Tick};
+use crate::domain::{Fault, Moment, Roster, Session, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::http::{Failure, Net, Reply};
 use crate::providers::{Action, Answer, Provider, Question, Step};
@@ -49,6 +50,9 @@ const LOOKUPS_PER_PASS: usize = 2;
 
 /// How old the last complete pass over login records may be for its sessions to be shown.
 const TRUST: Duration = Duration::from_millis(OVERLAP_MS.unsigned_abs());
+
+/// How long after its beginning a session's record may be read.
+const REREAD: Duration = Duration::from_millis(BACK_MAX_MS.unsigned_abs());
 
 /// One source of desktops or users.
 pub struct Workspace {
@@ -88,32 +92,46 @@ impl Memory {
 
 impl Provider for Workspace {
     fn round(&self) -> Vec<Step> {
-        let log = Step::Log { action: &LIST_RECORDS };
+        let log = Step::Log { action: &LIST_RECORDS, reread: REREAD };
         if self.records_only { vec![log] } else { vec![log, Step::Listing { action: &LIST_DESKTOPS }] }
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
-            let run = Run { net, renewed: AtomicBool::new(false) };
-            let rows = match question {
-                Question::Listing(roster) => self.listing(&run, roster).await?,
-                Question::Log { roster, since_ms } => self.log(&run, roster, since_ms).await?,
-                Question::Batch(_) | Question::Detail(_) => {
-                    return Err(Failure::new(
-                        Fault::Rejected,
-                        "Workspace is asked for listings and records only",
-                    ));
+            match question {
+                Question::Listing(roster) => {
+                    let rows = self.listing(&Run::new(net, roster), roster).await?;
+                    Ok(Answer { rows, ..Answer::default() })
                 }
-            };
-            Ok(Answer { rows, ..Answer::default() })
+                Question::Log { roster, since_ms } => {
+                    let run = Run::new(net, roster);
+                    let rows = self.log(&run, roster, since_ms).await?;
+                    Ok(Answer { rows, sessions: run.into_sessions(), ..Answer::default() })
+                }
+                Question::Batch(_) | Question::Detail(_) => {
+                    Err(Failure::new(Fault::Rejected, "Workspace is asked for listings and records only"))
+                }
+            }
         })
     }
 }
 
-/// One question's way: the net, and whether its token was renewed.
+/// One question's way: the net, whether its token was renewed, and the targets' sessions that came by.
 struct Run<'a> {
     net: &'a Net,
+    roster: &'a Roster,
     renewed: AtomicBool,
+    sessions: Mutex<Vec<Session>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(net: &'a Net, roster: &'a Roster) -> Self {
+        Self { net, roster, renewed: AtomicBool::new(false), sessions: Mutex::default() }
+    }
+
+    fn into_sessions(self) -> Vec<Session> {
+        self.sessions.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Workspace {
@@ -258,7 +276,7 @@ impl Workspace {
         }
     }
 
-    /// Reads every page of a window into the table.
+    /// Reads every page of a window into the table; sessions count from each page that came, since they count once only.
     async fn read_records(&self, run: &Run<'_>, window: &Window) -> Result<(), Failure> {
         let (start, end) = (minute_text(window.start_ms), minute_text(window.end_ms));
         let mut pager = Pager::default();
@@ -275,11 +293,14 @@ impl Workspace {
             query.extend(window.computer.as_deref().map(|computer| ("computer_name", computer)));
             let page = self.get(run, &LIST_RECORDS, "connections/desktops", &query, read_records).await?;
             let count = page.rows.len();
-            {
-                let mut memory = self.memory();
-                let read_ms = run.net.now().unix_ms;
-                page.rows.into_iter().flatten().for_each(|login| memory.table.take(login, read_ms));
-            }
+            let mine = |record: &&Record| record.is_of(run.roster, self.subject);
+            let sessions = page.rows.iter().flatten().filter(mine).filter_map(Record::session);
+            run.sessions.lock().unwrap_or_else(PoisonError::into_inner).extend(sessions);
+            let read_ms = run.net.now().unix_ms;
+            let logins = page.rows.into_iter().flatten().filter_map(Record::into_login);
+            let mut memory = self.memory();
+            logins.for_each(|login| memory.table.take(login, read_ms));
+            drop(memory);
             match pager.took(count, page.total) {
                 Next::Done => return Ok(()),
                 Next::Page(_) if pager.pages() >= RECORD_PAGES_MAX => {
@@ -378,12 +399,12 @@ fn read_desktops(reply: &Reply) -> Result<Page<map::DesktopRow>, Failure> {
     })
 }
 
-fn read_records(reply: &Reply) -> Result<Page<Login>, Failure> {
+fn read_records(reply: &Reply) -> Result<Page<Record>, Failure> {
     let page: wire::RecordPage<'_> = reply.json()?;
     let rows = page.records.or_else(|| (page.total_count == Some(0)).then(Vec::new));
     let rows = rows.ok_or_else(|| Failure::new(Fault::BadAnswer, "the answer has no records"))?;
     Ok(Page {
-        rows: rows.into_iter().map(map::login).collect(),
+        rows: rows.into_iter().map(Record::read).collect(),
         total: page.total_count,
         at_ms: errors::date_ms(reply).unwrap_or(reply.sent.unix_ms),
     })

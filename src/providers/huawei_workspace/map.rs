@@ -123,37 +123,6 @@ fn named(
     (id.is_some() || name.is_some()).then_some(DesktopRow { id, name, status, users, has_group })
 }
 
-/// Reads a record; `None` when it is no session: a failed attempt, one still being set up, or one that cannot be read.
-///
-/// How an open session looks is documented nowhere. It is taken to be one that was set up, did not fail, and whose end is
-/// missing, null or empty.
-pub fn login(raw: &RawValue) -> Option<Login> {
-    let record: wire::Record<'_> = serde_json::from_str(raw.get()).ok()?;
-    let text = |value: Option<std::borrow::Cow<'_, str>>| {
-        value.filter(|text| !text.is_empty()).map(std::borrow::Cow::into_owned)
-    };
-    let time = |text: &str| text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
-    if text(record.connection_failure_reason).is_some() {
-        return None;
-    }
-    let end_ms = match text(record.connection_end_time) {
-        Some(end) => Some(time(&end)?),
-        None => None,
-    };
-    Some(Login {
-        transaction: text(record.transaction_id),
-        desktop_id: text(record.desktop_id),
-        computer: text(record.computer_name),
-        sid: text(record.sid),
-        user: text(record.user_name),
-        start_ms: time(record.connection_start_time.as_deref()?)?,
-        setup_ms: time(record.connection_setup_time.as_deref()?)?,
-        end_ms,
-        network_rtt_ms: record.network_rtt.and_then(|ms| u32::try_from(ms).ok()),
-        e2e_rtt_ms: record.e2e_rtt.and_then(|ms| u32::try_from(ms).ok()),
-    })
-}
-
 /// Rows of an answer.
 pub type Rows = Vec<(RowId, Result<Seen, Fault>)>;
 
@@ -367,7 +336,7 @@ fn is_named(of_record: &str, listed: &str) -> bool {
 }
 
 /// What the user of a record may be listed as: as it stands, and without its domain.
-fn names_of(of_record: &str) -> impl Iterator<Item = &str> {
+pub fn names_of(of_record: &str) -> impl Iterator<Item = &str> {
     let local = of_record.split_once('@').map(|(local, _)| local).filter(|local| !local.is_empty());
     std::iter::once(of_record).chain(local)
 }

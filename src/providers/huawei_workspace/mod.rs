@@ -24,13 +24,16 @@
 //! that lasts, a reconnect that fell between two listings, or before this process began, still shows the start of the
 //! session before. Failed logins are records as well. RTT fields are missing in every published example.
 //!
-//! It does not discover desktops, count logins, or read the statistics interfaces.
+//! Sessions by the same records go to the exporter's histograms, for the targets' records only: a project holds others.
+//!
+//! It does not discover desktops or read the statistics interfaces.
 
 mod account;
 mod client;
 mod errors;
 mod map;
 mod pages;
+mod records;
 mod sessions;
 mod sign;
 mod sim;

@@ -22,7 +22,7 @@ pub const OVERLAP_MS: i64 = 15 * MINUTE_MS;
 const WINDOW_MS: i64 = HOUR_MS;
 
 /// The furthest that is ever looked back, which is also as old as an open session may grow.
-const BACK_MAX_MS: i64 = 7 * DAY_MS;
+pub const BACK_MAX_MS: i64 = 7 * DAY_MS;
 
 /// Hours that may wait for reading: two weeks, so that an outage during a cold start fits. The oldest fall away.
 const UNREAD_MAX: usize = 336;
