@@ -117,7 +117,7 @@ fn shown(explanation: &Explanation) -> String {
     for (title, attempts) in
         [("Last answers", &explanation.answers), ("Last failures", &explanation.failures)]
     {
-        let _ = write!(text, "\n{title}\n{}", attempts_table(attempts));
+        let _ = write!(text, "\n{title}\n{}\n", attempts_table(attempts).trim_end());
     }
     text.push_str("\nWhat would change it\n");
     for change in &explanation.changes {
@@ -144,7 +144,11 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
         );
         rows.push(("settling", value));
     }
-    rows.extend(e.last_change.clone().map(|at| ("last change", at)));
+    let since = e.last_change.clone();
+    rows.push((
+        "since",
+        since.unwrap_or_else(|| "not known: it has not changed under observation".to_owned()),
+    ));
     rows.extend(e.last_seen.clone().map(|at| ("last seen", at)));
     rows.extend(e.connections.map(|count| ("connections", count.to_string())));
     rows.extend(e.start.as_ref().map(|start| ("start", format!("{} ({})", start.at, start.evidence))));
@@ -182,7 +186,7 @@ fn evidence(attempt: &Attempt) -> String {
 
 fn attempts_table(attempts: &[Attempt]) -> String {
     if attempts.is_empty() {
-        return "  none\n".to_owned();
+        return "  none".to_owned();
     }
     let dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), clean);
     let cells: Vec<Vec<String>> = attempts

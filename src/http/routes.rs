@@ -76,7 +76,7 @@ impl FromStr for TelemetryPath {
         }
         match text {
             STYLE | HEALTHY | READY => Err(format!("`{text}` has another meaning here")),
-            _ if text.starts_with(TARGETS) => Err(format!("`{text}` has another meaning here")),
+            _ if text.starts_with(TARGETS) => Err(format!("`{text}` is a target's path")),
             _ => Ok(Self(text.to_owned())),
         }
     }

@@ -162,9 +162,15 @@ async fn the_telemetry_path_can_be_moved_even_onto_the_front_page() {
 
     let running = Running::start_at(&fake, Limits::default(), "/".parse().unwrap());
     assert_eq!(running.get("/").await.text(), line(0));
-    assert!(running.get("/nowhere").await.text().contains("The paths are /, /-/healthy and"));
+    assert!(
+        running
+            .get("/nowhere")
+            .await
+            .text()
+            .contains("The paths are /, /api/v1/targets/SOURCE/TARGET, /-/healthy and")
+    );
 
-    for bad in ["", "metrics", "/-/ready", "/a b", "/m%65trics", "/a?b", "/ü"] {
+    for bad in ["", "metrics", "/-/ready", "/api/v1/targets/a/b", "/a b", "/m%65trics", "/a?b", "/ü"] {
         bad.parse::<TelemetryPath>().expect_err(bad);
     }
 }
