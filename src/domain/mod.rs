@@ -11,7 +11,7 @@ pub mod time;
 
 pub use fault::{Fault, UnknownReason};
 pub use observation::{ConnKey, Platform, Seen};
-pub use presence::{Policy, State, View};
+pub use presence::{Policy, Saved, State, View};
 pub use source::{Evidence, Kind, SourceSpec};
 pub use target::{Roster, RowId, Target, TargetLabels};
 pub use time::{Moment, Tick};

@@ -10,7 +10,11 @@
 //! What it deliberately does not do: it never concludes offline from a failure or from silence, and it counts no
 //! transition into or out of unknown: on, unknown, off is one transition; on, unknown, on is none.
 
+mod saved;
+
 use std::time::Duration;
+
+pub use saved::Saved;
 
 use super::fault::{Fault, UnknownReason};
 use super::observation::Seen;
@@ -279,9 +283,13 @@ impl State {
         if due.since(self.as_of) > policy.max_age {
             return;
         }
-        // Facts are kept in Unix time: that of the newest answer, moved by what lies between the two on the ticks.
+        self.settle(self.flags.has(Flags::ONLINE), self.due_s(due));
+    }
+
+    /// Facts are kept in Unix time: that of the newest answer, moved by what lies between the two on the ticks.
+    fn due_s(&self, due: Tick) -> u32 {
         let after_s = u32::try_from(due.since(self.as_of).as_secs()).unwrap_or(u32::MAX);
-        self.settle(self.flags.has(Flags::ONLINE), self.observed_s.saturating_add(after_s));
+        self.observed_s.saturating_add(after_s)
     }
 
     fn book_value(&mut self, as_of: Moment, online: bool, gap: bool, policy: &Policy) {
@@ -295,7 +303,8 @@ impl State {
             self.as_of.back(Duration::from_micros(self.pending_us.into()))
         };
         self.as_of = as_of.tick;
-        self.observed_s = seconds(as_of.unix_ms);
+        // Restored times may lie ahead of a clock that was set back since.
+        self.observed_s = seconds(as_of.unix_ms).max(self.observed_s);
         self.fault = None;
         self.flags.set(Flags::ANSWERED, true);
         self.flags.set(Flags::ONLINE, online);
@@ -319,7 +328,7 @@ impl State {
     fn settle(&mut self, online: bool, at_s: u32) {
         self.flags.set(Flags::SETTLED_ONLINE, online);
         self.transitions = self.transitions.saturating_add(1);
-        self.last_change_s = at_s;
+        self.last_change_s = at_s.max(self.last_change_s);
         self.pending_us = NOT_PENDING;
     }
 

@@ -128,7 +128,7 @@ impl Polling {
             ports.entropy.clone(),
             source.timeout,
         );
-        let since_ms = self.book.since_ms(job.source);
+        let since_ms = self.shared.store.log_since_ms(source.roster.source(), source.roster.generation());
         Box::pin(async move {
             let roster = &source.roster;
             let targets: Vec<Target<'_>> = rows.iter().map(|&row| roster.target(row)).collect();

@@ -44,8 +44,6 @@ pub struct Book {
 
 #[derive(Default)]
 struct Page {
-    /// When the last complete log pass began.
-    since_ms: Option<i64>,
     /// Targets that are left out of batches, since the provider refuses them.
     refused: BTreeSet<u32>,
     /// Questions that failed since the last answer.
@@ -60,11 +58,6 @@ impl Book {
     /// An empty book for these sources.
     pub fn new(account: Arc<str>, sources: &[SourceTask]) -> Self {
         Self { account, sources: sources.iter().map(|_| Page::default()).collect() }
-    }
-
-    /// When the source's last complete log pass began.
-    pub fn since_ms(&self, source: usize) -> Option<i64> {
-        self.sources[source].since_ms
     }
 
     /// The targets that a question names, without those that the provider refuses.
@@ -121,7 +114,7 @@ impl Book {
             line.detail(number, row.index);
         }
         if is_log(source, &done.job.ask) {
-            self.sources[number].since_ms = Some(as_of.unix_ms);
+            store.log_read(source.roster.source(), source.roster.generation(), as_of.unix_ms);
         }
         if matches!(done.job.ask, Ask::Batch { .. } | Ask::Solo(_)) {
             let mut silent = left_out(done, answer).map(|row| source.roster.row(row));

@@ -4,11 +4,14 @@
 //! cheap at any number of targets; while it lives, a writer copies only the chunk that it changes. One short mutex
 //! guards it all, and no work on text, time or chance is done under it.
 //!
+//! Where rows are to outlive the process, [`state_file`] keeps them, and pages show what is in the file.
+//!
 //! What it deliberately does not do: it judges nothing. Ages, counts and what is printed are computed from a snapshot
 //! for the reader's own instant. It asks no clock and knows no provider and no metric.
 
 mod first_seen;
 mod snapshot;
+pub mod state_file;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -17,6 +20,7 @@ use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, St
 use first_seen::FirstSeen;
 use snapshot::{Chunk, locate};
 pub use snapshot::{Counts, Snapshot, SourceSnapshot};
+pub use state_file::{Opened, StateFile};
 
 /// Rows in a chunk: what a writer copies at most when a page is being read, 32 KiB.
 pub const CHUNK_ROWS: usize = 1024;
@@ -48,6 +52,8 @@ pub struct Installed {
 struct Inner {
     sources: Vec<Source>,
     snapshots: Vec<Weak<Snapshot>>,
+    /// What pages show while rows are kept in a file: those that are in it.
+    published: Option<Arc<Snapshot>>,
 }
 
 #[derive(Debug)]
@@ -56,6 +62,7 @@ struct Source {
     roster: Arc<Roster>,
     up: bool,
     last_success: Option<Moment>,
+    log_since_ms: Option<i64>,
     chunks: Vec<Arc<Chunk>>,
     first_seen: FirstSeen,
 }
@@ -81,9 +88,13 @@ impl Store {
             );
         }
         let fresh: Vec<Source> = sources.into_iter().map(Source::new).collect();
-        let old = std::mem::replace(&mut self.lock().sources, fresh);
+        let mut inner = self.lock();
+        let old = std::mem::replace(&mut inner.sources, fresh);
+        let published = inner.published.take();
+        inner.published = published.is_some().then(|| Arc::new(inner.live()));
+        drop(inner);
         // A million old rows are freed here, not under the lock.
-        drop(old);
+        drop((old, published));
     }
 
     /// Books the rows of an answer whose first request left at `as_of`. A fault in a row is that target's alone. Rows of
@@ -132,19 +143,58 @@ impl Store {
         }
     }
 
-    /// All rows as they are now. At most [`MAX_SNAPSHOTS`] live at the same time; while they do, the newest of them is
-    /// returned again.
+    /// When the source's last complete log pass began, in Unix milliseconds; this process's or an earlier one's.
+    pub fn log_since_ms(&self, source: u16, generation: u16) -> Option<i64> {
+        self.lock().source(source, generation)?.log_since_ms
+    }
+
+    /// Books that a complete log pass of this source began then.
+    pub fn log_read(&self, source: u16, generation: u16, began_ms: i64) {
+        if let Some(source) = self.lock().source(source, generation) {
+            source.log_since_ms = source.log_since_ms.max(Some(began_ms));
+        }
+    }
+
+    /// All rows as pages show them: as they are now, or, while they are kept in a file, as they were last saved. At most
+    /// [`MAX_SNAPSHOTS`] live at the same time; while they do, the newest of them is returned again.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         let mut inner = self.lock();
         inner.snapshots.retain(|snapshot| snapshot.strong_count() > 0);
-        if inner.snapshots.len() >= MAX_SNAPSHOTS
-            && let Some(newest) = inner.snapshots.iter().rev().find_map(Weak::upgrade)
+        let published = inner.published.clone();
+        let newest = inner.snapshots.iter().rev().find_map(Weak::upgrade);
+        if let Some(newest) = newest
+            && (inner.snapshots.len() >= MAX_SNAPSHOTS
+                || published.as_ref().is_some_and(|published| Arc::ptr_eq(published, &newest)))
         {
             return newest;
         }
-        let snapshot = Arc::new(Snapshot { sources: inner.sources.iter().map(Source::snapshot).collect() });
+        let snapshot = published.unwrap_or_else(|| Arc::new(inner.live()));
         inner.snapshots.push(Arc::downgrade(&snapshot));
         snapshot
+    }
+
+    /// All rows as they are now, whatever pages show.
+    fn live(&self) -> Arc<Snapshot> {
+        Arc::new(self.lock().live())
+    }
+
+    /// From now on pages show this, until something newer is published.
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        let old = self.lock().published.replace(snapshot);
+        // Rows that nobody else holds are freed here, not under the lock.
+        drop(old);
+    }
+
+    /// Puts rows and watermark of an earlier process into a source that was not asked yet.
+    fn restore(&self, source: u16, rows: &[(u32, State)], log_since_ms: Option<i64>) {
+        if let Some(source) = self.lock().sources.get_mut(usize::from(source)) {
+            for (index, restored) in rows {
+                if let Some(state) = state_mut(&mut source.chunks, *index) {
+                    *state = *restored;
+                }
+            }
+            source.log_since_ms = log_since_ms;
+        }
     }
 
     /// The names of the sources in which no question was answered yet: what readiness waits for.
@@ -164,6 +214,10 @@ impl Inner {
     fn source(&mut self, number: u16, generation: u16) -> Option<&mut Source> {
         self.sources.get_mut(usize::from(number)).filter(|source| source.roster.generation() == generation)
     }
+
+    fn live(&self) -> Snapshot {
+        Snapshot { sources: self.sources.iter().map(Source::snapshot).collect() }
+    }
 }
 
 impl Source {
@@ -175,6 +229,7 @@ impl Source {
             roster: installed.roster,
             up: false,
             last_success: None,
+            log_since_ms: None,
             chunks: (0..rows).step_by(CHUNK_ROWS).map(chunk).collect(),
             first_seen: FirstSeen::default(),
         }
@@ -207,6 +262,7 @@ impl Source {
             roster: Arc::clone(&self.roster),
             up: self.up,
             last_success: self.last_success,
+            log_since_ms: self.log_since_ms,
             chunks: self.chunks.clone(),
         }
     }

@@ -26,6 +26,8 @@ pub struct SourceSnapshot {
     pub up: bool,
     /// When a question of this source was last answered, by this process.
     pub last_success: Option<Moment>,
+    /// When the last complete log pass began, in Unix milliseconds.
+    pub(super) log_since_ms: Option<i64>,
     pub(super) chunks: Vec<Arc<Chunk>>,
 }
 
