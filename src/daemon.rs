@@ -3,6 +3,7 @@
 //! Two one-thread runtimes, polling and web, share nothing but the store and the counters, so that a flood of scrapes
 //! cannot starve polling. A panic anywhere ends the process.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ use crate::scheduler::{AccountTask, Polling, Shared, SourceTask, plan};
 use crate::store::{Installed, Store};
 use crate::telemetry::{InFlight, Telemetry};
 
+mod saving;
+
+pub use saving::Saving;
+
 /// This build's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -29,6 +34,7 @@ pub struct Exporter {
     telemetry: Arc<Telemetry>,
     ports: Ports,
     polling: Vec<Polling>,
+    saving: Option<Saving>,
 }
 
 /// What the web side may ask of a running exporter.
@@ -67,7 +73,21 @@ impl Exporter {
             let task = AccountTask { name, requests_per_second, concurrency, transport, sources };
             polling.push(Polling::new(task, shared.clone()));
         }
-        Ok(Self { store, telemetry, ports, polling })
+        Ok(Self { store, telemetry, ports, polling, saving: None })
+    }
+
+    /// Goes on from what a file says of an earlier process, and lets pages show only what is in it. To be called before
+    /// polling begins; the error says why there can be no file at this place.
+    pub fn keep_state(&mut self, path: &Path) -> Result<(), String> {
+        let file = saving::open(path, &self.store, self.ports.clock.now())?;
+        let (store, telemetry, clock) = (&self.store, &self.telemetry, &self.ports.clock);
+        self.saving = Some(Saving::new(file, store.clone(), telemetry.clone(), clock.clone()));
+        Ok(())
+    }
+
+    /// What saves, where state is kept; to be run beside polling, on a thread of its own, since it waits for the disk.
+    pub fn saving(&mut self) -> Option<Saving> {
+        self.saving.take()
     }
 
     /// What the web side asks.

@@ -80,6 +80,10 @@ pub struct Run {
     /// The web side.
     #[command(flatten)]
     pub web: WebFlags,
+    /// Keep last seen, last change and counters in this file, so that they go on after a restart; not kept when left
+    /// out
+    #[arg(long = "state.path", value_name = "FILE")]
+    pub state_path: Option<PathBuf>,
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,

@@ -23,13 +23,19 @@ pub fn main(run: &Run) -> Exit {
     }
     let ports = net::ports();
     let Some(configuration) = load(&run.config.file, &ports) else { return Exit::Usage };
-    let exporter = match Exporter::assemble(configuration, ports) {
+    let mut exporter = match Exporter::assemble(configuration, ports) {
         Ok(exporter) => exporter,
         Err(why) => {
             eprintln!("{}: {why}", run.config.file.display());
             return Exit::Usage;
         }
     };
+    if let Some(path) = &run.state_path
+        && let Err(why) = exporter.keep_state(path)
+    {
+        error!("{why}");
+        return Exit::Failed;
+    }
     let server = match bind(&run.web, &listen(&run.web)) {
         Ok(server) => server,
         Err(why) => {
@@ -66,7 +72,7 @@ pub(super) fn bind(web: &WebFlags, listen: &[ListenAddress]) -> Result<Server, S
 /// Polls on a thread of its own and serves on this one, until both have stopped. `beside` runs with the web side; it is
 /// who says stop.
 pub(super) fn serve(
-    exporter: Exporter,
+    mut exporter: Exporter,
     server: Server,
     stopped: watch::Receiver<bool>,
     beside: impl Future<Output = ()>,
@@ -76,6 +82,8 @@ pub(super) fn serve(
     }
     let desk: Arc<Desk> = exporter.desk();
     let poll_until = stopped.clone();
+    let (polled, saved_until) = watch::channel(false);
+    let saving = exporter.saving().map(|saving| threads::spawn("saving", move || saving.run(saved_until)));
     let polling = threads::spawn("polling", move || exporter.poll(poll_until));
     let served = threads::block_on(async {
         let mut web_until = stopped;
@@ -92,6 +100,9 @@ pub(super) fn serve(
     });
     // The thread aborts the process when it panics, so that joining it cannot fail.
     let _ = polling.join();
+    // What the last answers said is saved too. Without a state file nobody listens.
+    let _ = polled.send(true);
+    let _ = saving.map(std::thread::JoinHandle::join);
     info!("stopped");
     served
 }

@@ -14,8 +14,9 @@ mod snapshot;
 pub mod state_file;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, State};
+use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, State, Tick};
 
 use first_seen::FirstSeen;
 use snapshot::{Chunk, locate};
@@ -28,6 +29,10 @@ pub const CHUNK_ROWS: usize = 1024;
 /// Snapshots that live at the same time. Each can hold an old copy of every row, so their number bounds the memory
 /// that slow readers cost.
 pub const MAX_SNAPSHOTS: usize = 4;
+
+/// How long an answer waits for a save. A disk that takes longer is not waited for: pages show all that is known, until
+/// the next save is done.
+const HELD_MAX: Duration = Duration::from_secs(5);
 
 /// Rows that are booked under one hold of the lock, so that a listing of a million targets keeps no page waiting.
 const ROWS_PER_LOCK: usize = 4 * CHUNK_ROWS;
@@ -54,6 +59,8 @@ struct Inner {
     snapshots: Vec<Weak<Snapshot>>,
     /// What pages show while rows are kept in a file: those that are in it.
     published: Option<Arc<Snapshot>>,
+    /// When the first answer came that no save has taken up yet.
+    unsaved_since: Option<Tick>,
 }
 
 #[derive(Debug)]
@@ -128,7 +135,12 @@ impl Store {
 
     /// Books that a question of this source was answered at `at`: the source is up.
     pub fn heard(&self, source: u16, generation: u16, at: Moment) {
-        if let Some(source) = self.lock().source(source, generation) {
+        let mut inner = self.lock();
+        let unsaved_since = *inner.unsaved_since.get_or_insert(at.tick);
+        let held_too_long = at.tick.since(unsaved_since) > HELD_MAX;
+        // Freed, if nobody else has it, when the lock is given back.
+        let _unheld = held_too_long.then(|| inner.published.take());
+        if let Some(source) = inner.source(source, generation) {
             source.up = true;
             if source.last_success.is_none_or(|last| last.tick <= at.tick) {
                 source.last_success = Some(at);
@@ -173,9 +185,11 @@ impl Store {
         snapshot
     }
 
-    /// All rows as they are now, whatever pages show.
+    /// All rows as they are now, whatever pages show; to be saved and published.
     fn live(&self) -> Arc<Snapshot> {
-        Arc::new(self.lock().live())
+        let mut inner = self.lock();
+        inner.unsaved_since = None;
+        Arc::new(inner.live())
     }
 
     /// From now on pages show this, until something newer is published.

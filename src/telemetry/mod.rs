@@ -90,9 +90,37 @@ static SCRAPE_BODY: OwnFamily = OwnFamily {
     labels: &[],
 };
 
+static STATE_SAVES: OwnFamily = OwnFamily {
+    name: "presence_exporter_state_saves_total",
+    help: "Times that the state file was brought up to date; 0 where no state is kept.",
+    labels: &[],
+};
+
+static STATE_FAILURES: OwnFamily = OwnFamily {
+    name: "presence_exporter_state_save_failures_total",
+    help: "Times that the state file could not be brought up to date; what pages show then may not outlive a restart.",
+    labels: &[],
+};
+
+static STATE_SAVED: OwnFamily = OwnFamily {
+    name: "presence_exporter_state_last_save_timestamp_seconds",
+    help: "When the state file was last brought up to date, as Unix time; 0 before the first time.",
+    labels: &[],
+};
+
 /// Every family that is registered here. Beside them stand the `process_` families of crate `prometheus`.
-pub static OWN_FAMILIES: [&OwnFamily; 7] =
-    [&BUILD_INFO, &API_REQUESTS, &API_FAILURES, &API_SECONDS, &HTTP_REQUESTS, &HTTP_IN_FLIGHT, &SCRAPE_BODY];
+pub static OWN_FAMILIES: [&OwnFamily; 10] = [
+    &BUILD_INFO,
+    &API_REQUESTS,
+    &API_FAILURES,
+    &API_SECONDS,
+    &HTTP_REQUESTS,
+    &HTTP_IN_FLIGHT,
+    &SCRAPE_BODY,
+    &STATE_SAVES,
+    &STATE_FAILURES,
+    &STATE_SAVED,
+];
 
 /// The exporter's own metrics. Shared by all that counts; cheap to call for each request.
 pub struct Telemetry {
@@ -103,6 +131,9 @@ pub struct Telemetry {
     http: IntCounterVec,
     in_flight: IntGauge,
     body: Gauge,
+    saves: IntCounter,
+    save_failures: IntCounter,
+    saved: Gauge,
     /// By account; the few actions of one are searched in order, so that counting hashes one name and allocates nothing.
     accounts: RwLock<HashMap<Box<str>, Vec<Handles>>>,
 }
@@ -146,6 +177,9 @@ impl Telemetry {
             http,
             in_flight: registered(&registry, IntGauge::with_opts(HTTP_IN_FLIGHT.opts())),
             body: registered(&registry, Gauge::with_opts(SCRAPE_BODY.opts())),
+            saves: registered(&registry, IntCounter::with_opts(STATE_SAVES.opts())),
+            save_failures: registered(&registry, IntCounter::with_opts(STATE_FAILURES.opts())),
+            saved: registered(&registry, Gauge::with_opts(STATE_SAVED.opts())),
             accounts: RwLock::default(),
             registry,
         }
@@ -187,6 +221,18 @@ impl Telemetry {
     #[expect(clippy::cast_precision_loss, reason = "a page stays far below 2^53 bytes")]
     pub fn scrape_body(&self, bytes: u64) {
         self.body.set(bytes as f64);
+    }
+
+    /// Counts a save of the state file that was completed at `unix_ms`.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay far below 2^53")]
+    pub fn saved(&self, unix_ms: i64) {
+        self.saves.inc();
+        self.saved.set(unix_ms as f64 / 1000.0);
+    }
+
+    /// Counts a save of the state file that failed.
+    pub fn save_failed(&self) {
+        self.save_failures.inc();
     }
 
     /// All families with their values now.

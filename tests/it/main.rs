@@ -11,5 +11,6 @@ mod env;
 mod ops;
 mod scheduler;
 mod stage;
+mod state_file;
 mod tidy;
 mod virtual_time;

@@ -148,6 +148,22 @@ fn pages_show_what_was_saved_and_nothing_else() {
 }
 
 #[test]
+fn a_disk_that_hangs_holds_no_page_back_for_long() {
+    let (_folder, path) = folder();
+    let store = store(&[("a", &ids(0..10))]);
+    let mut file = StateFile::open(&path, &store, at(0)).expect("the place is good").file;
+    let shown = |now| view(&store, 0, "user-3", at(now)).last_seen_s;
+    for (now, expected) in [(100, None), (105, None), (106, Some(1_700_000_106))] {
+        answer(&store, 0, 3, at(now), true);
+        store.heard(0, 0, at(now));
+        assert_eq!(shown(now), expected, "{now} s");
+    }
+    file.save(&store).expect("there is room");
+    answer(&store, 0, 3, at(107), true);
+    assert_eq!(shown(107), Some(1_700_000_106), "the disk answers again");
+}
+
+#[test]
 fn a_failed_save_holds_no_page_back_and_the_next_one_writes_everything() {
     let (folder, path) = folder();
     let store = store(&[("a", &ids(0..300))]);

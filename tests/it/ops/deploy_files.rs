@@ -46,7 +46,13 @@ fn the_unit_checks_the_config_that_it_runs_with() {
     let unit = read(UNIT);
     let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
     let run = value("ExecStart=");
-    assert_eq!(value("ExecStartPre="), run.replace(" --config.file", " check --config.file"));
+    let state = " --state.path=/var/lib/presence-exporter/state";
+    assert_eq!(value("StateDirectory="), "presence-exporter");
+    assert!(run.ends_with(state), "{run}");
+    assert_eq!(
+        value("ExecStartPre="),
+        run.replace(" --config.file", " check --config.file").replace(state, "")
+    );
     assert!(run.contains(" --config.file /etc/presence-exporter/"), "{run}");
 }
 
