@@ -168,7 +168,7 @@ fn a_program_that_is_killed_at_random_moments_loses_nothing_that_it_showed() {
         requests_per_second: Some(100.0),
     };
     std::fs::write(folder.path().join("config.yaml"), simulator.config_yaml(&setup)).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let simulator = Arc::new(simulator);
     let serving = simulator.clone();
     let handle = thread::spawn(move || runtime.block_on(serving.serve(std::future::pending::<()>())));
