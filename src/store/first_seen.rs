@@ -4,31 +4,46 @@
 //! Only targets that are online have an entry. What it deliberately does not do: it never guesses a start before the
 //! first answer that named the connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
+use super::snapshot::locate;
 use crate::domain::{ConnKey, Moment, Seen, Tick};
 
 /// Connections remembered of one target. A user has a handful; past this the start is still right, since the oldest
 /// are the ones that are kept.
 const MAX_CONNS: usize = 64;
 
-/// The stays of one source, by row.
+/// The stays of one source, by row, in chunks as the rows are: a snapshot holds them, and a writer copies what it changes.
 #[derive(Debug, Default)]
 pub(super) struct FirstSeen {
-    stays: HashMap<u32, Stay>,
+    chunks: Vec<Arc<Stays>>,
     /// Where the connections of the answer at hand are put together.
     scratch: Vec<Conn>,
 }
 
+/// The stays of one chunk of rows, by the rows' numbers in their source.
+pub(super) type Stays = HashMap<u32, Stay>;
+
+/// What of a stay outlives the process: since when, in Unix seconds, and its connections, each with when it was first
+/// seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeptStay {
+    pub(super) since_s: u32,
+    pub(super) conns: Vec<(ConnKey, u32)>,
+}
+
 /// From the first answer that said online to the first that says offline. Times are whole seconds in 32 bits, which is
 /// what a row keeps of them, so that a target with one connection costs 48 bytes.
-#[derive(Debug)]
-struct Stay {
+#[derive(Debug, Clone)]
+pub(super) struct Stay {
     since_s: u32,
     answered: TickSeconds,
+    /// Nobody asked for longer than answers count before this process began.
+    after_gap: bool,
     /// Connections that came and were not yet paired with one that went; only where answers may leave some out.
     arrivals: u16,
     conns: Conns,
@@ -44,7 +59,7 @@ pub(super) struct Told {
 }
 
 /// Nearly everybody has one connection; that one needs no allocation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Conns {
     One(Conn),
     Many(Box<[Conn]>),
@@ -65,11 +80,16 @@ impl FirstSeen {
     /// Books an answer about row `index`, not older than the last one.
     pub(super) fn book(&mut self, index: u32, as_of: Moment, seen: &Seen, max_age: Duration) -> Told {
         if !seen.online {
-            self.stays.remove(&index);
+            if let Some(stays) = self.chunks.get_mut(locate(index).0)
+                && stays.contains_key(&index)
+            {
+                Arc::make_mut(stays).remove(&index);
+            }
             return Told::default();
         }
+        let stays = stays_mut(&mut self.chunks, index);
         let scratch = &mut self.scratch;
-        match self.stays.entry(index) {
+        match stays.entry(index) {
             Entry::Occupied(mut stay) => stay.get_mut().go_on(as_of, seen, max_age, scratch),
             Entry::Vacant(place) => {
                 let stay = place.insert(Stay::new(as_of));
@@ -79,11 +99,44 @@ impl FirstSeen {
     }
 }
 
+impl FirstSeen {
+    /// All stays as they are now.
+    pub(super) fn chunks(&self) -> Vec<Arc<Stays>> {
+        self.chunks.clone()
+    }
+
+    /// Goes on with a stay of an earlier process. `after_gap`: nobody asked for longer than answers count meanwhile.
+    pub(super) fn restore(&mut self, index: u32, kept: &KeptStay, now: Tick, after_gap: bool) {
+        let answered = TickSeconds::from(now);
+        let conn = |&(key, first_seen_s): &(ConnKey, u32)| Conn { key, first_seen_s, last_seen: answered };
+        let known: Vec<Conn> = kept.conns.iter().take(MAX_CONNS).map(conn).collect();
+        let mut conns = Conns::Many(Box::default());
+        conns.set(&known);
+        let stay = Stay { since_s: kept.since_s, answered, after_gap, arrivals: 0, conns };
+        stays_mut(&mut self.chunks, index).insert(index, stay);
+    }
+}
+
+fn stays_mut(chunks: &mut Vec<Arc<Stays>>, index: u32) -> &mut Stays {
+    let (chunk, _) = locate(index);
+    if chunks.len() <= chunk {
+        chunks.resize_with(chunk + 1, Arc::default);
+    }
+    Arc::make_mut(&mut chunks[chunk])
+}
+
 impl Stay {
+    /// What a later process has to know.
+    pub(super) fn kept(&self) -> KeptStay {
+        let conns = self.conns.as_slice().iter().map(|conn| (conn.key, conn.first_seen_s));
+        KeptStay { since_s: self.since_s, conns: conns.collect() }
+    }
+
     fn new(as_of: Moment) -> Self {
         Self {
             since_s: seconds(as_of),
             answered: as_of.tick.into(),
+            after_gap: false,
             arrivals: 0,
             conns: Conns::Many(Box::default()),
         }
@@ -98,7 +151,7 @@ impl Stay {
 
     fn go_on(&mut self, as_of: Moment, seen: &Seen, max_age: Duration, conns: &mut Vec<Conn>) -> Told {
         let now = TickSeconds::from(as_of.tick);
-        let gap = now.since(self.answered) > max_age;
+        let gap = std::mem::take(&mut self.after_gap) || now.since(self.answered) > max_age;
         self.answered = now;
         conns.clear();
         for &conn in self.conns.as_slice() {
@@ -251,7 +304,7 @@ mod tests {
     #[test]
     fn a_target_that_went_offline_starts_anew_and_costs_nothing() {
         let table = check(&[(10, seen(&[1]), Some(10)), (20, Seen::offline(), None)]);
-        assert!(table.stays.is_empty());
+        assert!(table.chunks[0].is_empty());
         check(&[(10, seen(&[1]), Some(10)), (20, Seen::offline(), None), (30, seen(&[1]), Some(30))]);
     }
 
@@ -269,13 +322,13 @@ mod tests {
     #[test]
     fn a_connection_left_out_is_kept_until_it_was_gone_for_max_age() {
         let table = check(&[(10, partial(&[1, 2]), Some(10)), (70, partial(&[2]), Some(10))]);
-        assert_eq!(table.stays[&7].conns.as_slice().len(), 2);
+        assert_eq!(table.chunks[0][&7].conns.as_slice().len(), 2);
         let table = check(&[
             (10, partial(&[1, 2]), Some(10)),
             (70, partial(&[2]), Some(10)),
             (71, partial(&[2]), Some(10)),
         ]);
-        assert_eq!(table.stays[&7].conns.as_slice().len(), 1);
+        assert_eq!(table.chunks[0][&7].conns.as_slice().len(), 1);
     }
 
     #[test]
@@ -291,14 +344,34 @@ mod tests {
             (20, seen(&many), Some(10)),
             (30, partial(&many), Some(10)),
         ]);
-        let conns = table.stays[&7].conns.as_slice();
+        let conns = table.chunks[0][&7].conns.as_slice();
         assert_eq!((conns.len(), conns[0].key), (MAX_CONNS, ConnKey(9_999)));
+    }
+
+    #[test]
+    fn a_restored_stay_goes_on_and_a_gap_breaks_what_only_an_answer_held() {
+        let kept =
+            check(&[(10, seen(&[1, 2]), Some(10)), (20, seen(&[1, 2]), Some(10))]).chunks[0][&7].kept();
+        for (after_gap, answer, start, reconnects) in [
+            (false, seen(&[1]), 10, 0),
+            (false, seen(&[1, 3]), 10, 1),
+            (false, seen(&[]), 10, 0),
+            (true, seen(&[2]), 10, 0),
+            (true, seen(&[3]), 1000, 0),
+            (true, seen(&[]), 1000, 0),
+        ] {
+            let mut table = FirstSeen::default();
+            table.restore(7, &kept, at(1000).tick, after_gap);
+            let told = table.book(7, at(1000), &answer, MAX_AGE);
+            assert_eq!(told.started_ms, Some(start * 1000), "{after_gap} {answer:?}");
+            assert_eq!(told.reconnects, reconnects, "{after_gap} {answer:?}");
+        }
     }
 
     #[test]
     fn a_target_with_one_connection_costs_forty_eight_bytes() {
         assert!(size_of::<(u32, Stay)>() <= 48, "{}", size_of::<(u32, Stay)>());
         let table = check(&[(10, seen(&[1, 2]), Some(10)), (20, seen(&[2]), Some(10))]);
-        assert!(matches!(table.stays[&7].conns, Conns::One(_)));
+        assert!(matches!(table.chunks[0][&7].conns, Conns::One(_)));
     }
 }

@@ -21,6 +21,7 @@ use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, St
 use first_seen::FirstSeen;
 use snapshot::{Chunk, locate};
 pub use snapshot::{Counts, Snapshot, SourceSnapshot};
+use state_file::Found;
 pub use state_file::{Opened, StateFile};
 
 /// Rows in a chunk: what a writer copies at most when a page is being read, 32 KiB.
@@ -204,15 +205,25 @@ impl Store {
         drop(old);
     }
 
-    /// Puts rows and watermark of an earlier process into a source that was not asked yet.
-    fn restore(&self, source: u16, rows: &[(u32, State)], log_since_ms: Option<i64>) {
-        if let Some(source) = self.lock().sources.get_mut(usize::from(source)) {
-            for (index, restored) in rows {
-                if let Some(state) = state_mut(&mut source.chunks, *index) {
-                    *state = *restored;
+    /// Puts what an earlier process knew into the sources, which were not asked yet.
+    fn restore(&self, now: Moment, found: Vec<Found>) {
+        let mut inner = self.lock();
+        for (source, found) in inner.sources.iter_mut().zip(found) {
+            for (index, restored) in (0..).zip(found.rows) {
+                if let (Some(restored), Some(state)) = (restored, state_mut(&mut source.chunks, index)) {
+                    *state = restored;
                 }
             }
-            source.log_since_ms = log_since_ms;
+            let now_s = u32::try_from(now.unix_seconds()).unwrap_or(0);
+            for (index, kept) in &found.stays {
+                let observed_s = state_mut(&mut source.chunks, *index)
+                    .and_then(|state| state.saved(&source.spec.policy))
+                    .map_or(0, |saved| saved.observed_s);
+                let unasked = Duration::from_secs(now_s.saturating_sub(observed_s).into());
+                let after_gap = unasked > source.spec.policy.max_age;
+                source.first_seen.restore(*index, kept, now.tick, after_gap);
+            }
+            source.log_since_ms = found.log_since_ms;
         }
     }
 
@@ -292,6 +303,7 @@ impl Source {
             last_success: self.last_success,
             log_since_ms: self.log_since_ms,
             chunks: self.chunks.clone(),
+            stays: self.first_seen.chunks(),
         }
     }
 }

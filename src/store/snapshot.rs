@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::CHUNK_ROWS;
+use super::first_seen::Stays;
 use crate::domain::presence::Presence;
 use crate::domain::{Moment, Roster, SourceSpec, State};
 
@@ -29,6 +30,7 @@ pub struct SourceSnapshot {
     /// When the last complete log pass began, in Unix milliseconds.
     pub(super) log_since_ms: Option<i64>,
     pub(super) chunks: Vec<Arc<Chunk>>,
+    pub(super) stays: Vec<Arc<Stays>>,
 }
 
 /// How many targets of a source are in each state; their sum is the number configured.

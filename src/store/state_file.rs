@@ -1,4 +1,5 @@
-//! Rows that outlive the process: last seen, last change, transitions, reconnects and log watermarks, in one file.
+//! Rows that outlive the process: last seen, last change, transitions, reconnects, first-seen times and log watermarks, in
+//! one file.
 //!
 //! The file is a [`log`] of checksummed [`records`]. A save appends the rows that changed since the one before and waits
 //! until they are on the disk; past a multiple of what it began with, the file is written anew and put in the old one's
@@ -9,7 +10,7 @@
 //! when the process is killed: what was not saved was not shown either. When a save fails, pages go on with what is known,
 //! since the present matters more than what a later process will say of it.
 //!
-//! What it deliberately does not do: it keeps no token and no id of a connection, it never ends the process for what is in
+//! What it deliberately does not do: it keeps no token and no id of a connection (keyed hashes of those do stand in it), it never ends the process for what is in
 //! a file, and it has no thread and no clock; who saves, and when, is the daemon's affair.
 
 mod log;
@@ -24,6 +25,7 @@ use super::{Snapshot, Store};
 use crate::domain::Moment;
 
 use log::{End, Log};
+pub(super) use records::Found;
 use records::Reading;
 
 /// A file is written anew when what was appended is this many times as long as what it began with. More writes less often
@@ -86,12 +88,8 @@ impl StateFile {
             }
         };
         drop(configured);
-        let mut restored = 0;
-        for (place, found) in (0..).zip(found.sources) {
-            let rows: Vec<_> = (0..).zip(found.rows).filter_map(|(n, row)| Some((n, row?))).collect();
-            restored += rows.len();
-            store.restore(place, &rows, found.log_since_ms);
-        }
+        let restored = found.sources.iter().flat_map(|source| &source.rows).flatten().count();
+        store.restore(now, found.sources);
         let live = store.live();
         let limit = log.length().saturating_mul(1 + GROWTH).max(GROWTH_MIN);
         let last = found.in_place.then(|| Arc::clone(&live));
@@ -133,20 +131,20 @@ impl StateFile {
 }
 
 /// What a file says.
-struct Found {
+struct Told {
     /// By the sources' places.
-    sources: Vec<records::Found>,
+    sources: Vec<Found>,
     /// Whether the file has just these targets in just these places, so that it can go on.
     in_place: bool,
     torn: bool,
 }
 
-fn read(path: &Path, configured: &Snapshot, now: Moment) -> Result<(Log, Found), Broken> {
+fn read(path: &Path, configured: &Snapshot, now: Moment) -> Result<(Log, Told), Broken> {
     let mut log = Log::open(path)?;
     let mut reading = Reading::new(configured, u32::try_from(now.unix_seconds()).unwrap_or(0));
     let end = log.replay(|record| reading.record(record))?;
     let (sources, in_place) = reading.end();
-    Ok((log, Found { sources, in_place: in_place && end != End::New, torn: end == End::Torn }))
+    Ok((log, Told { sources, in_place: in_place && end != End::New, torn: end == End::Torn }))
 }
 
 /// Gives the file another name, under which somebody may look at it.

@@ -1,13 +1,17 @@
-//! What is in a record: a source, the ids of its targets in order, rows by their number, a log watermark.
+//! What is in a record: a source, the ids of its targets in order, rows and first-seen times by the targets' numbers, a
+//! log watermark.
 //!
 //! A file begins with its sources and their ids; after that come what each save found changed. A later record about the
 //! same row or watermark replaces an earlier one. It knows no file, and what does not fit is damage.
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::Broken;
 use super::log::PAYLOAD_MAX;
-use crate::domain::{Saved, State};
+use crate::domain::{ConnKey, Saved, State};
+use crate::store::first_seen::{KeptStay, Stay};
 use crate::store::{Snapshot, SourceSnapshot};
 
 /// Where a record ends and the next one about the same source begins; what is appended at once is held in memory.
@@ -23,6 +27,10 @@ const SOURCE: u8 = 1;
 const IDS: u8 = 2;
 const ROWS: u8 = 3;
 const LOG_SINCE: u8 = 4;
+const STAYS: u8 = 5;
+
+/// In place of a number of connections: the stay is over.
+const OVER: u32 = u32::MAX;
 
 const ONLINE: u8 = 1;
 const SETTLED_ONLINE: u8 = 2;
@@ -42,14 +50,20 @@ pub(super) fn all(live: &Snapshot) -> impl Iterator<Item = Vec<u8>> + '_ {
         std::iter::once(name).chain(ids(source, number))
     });
     layout.chain(live.sources.iter().zip(0..).flat_map(|(source, number)| {
-        log_since(None, source, number).into_iter().chain(rows(None, source, number))
+        log_since(None, source, number)
+            .into_iter()
+            .chain(rows(None, source, number))
+            .chain(stays(None, source, number))
     }))
 }
 
 /// What changed.
 pub(super) fn changes<'a>(last: &'a Snapshot, live: &'a Snapshot) -> impl Iterator<Item = Vec<u8>> + 'a {
     live.sources.iter().zip(&last.sources).zip(0..).flat_map(|((source, last), number)| {
-        log_since(Some(last), source, number).into_iter().chain(rows(Some(last), source, number))
+        log_since(Some(last), source, number)
+            .into_iter()
+            .chain(rows(Some(last), source, number))
+            .chain(stays(Some(last), source, number))
     })
 }
 
@@ -112,6 +126,54 @@ fn rows<'a>(
     })
 }
 
+/// First-seen times that differ from those in `last`, and stays that are over.
+fn stays<'a>(
+    last: Option<&'a SourceSnapshot>,
+    source: &'a SourceSnapshot,
+    number: u32,
+) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let mut changed = source
+        .stays
+        .iter()
+        .enumerate()
+        .filter_map(move |(n, stays)| {
+            let last = last.and_then(|last| last.stays.get(n));
+            last.is_none_or(|last| !Arc::ptr_eq(last, stays)).then_some((stays, last))
+        })
+        .flat_map(|(stays, last)| {
+            let over = last.into_iter().flat_map(|last| last.keys());
+            let over = over.filter(|index| !stays.contains_key(*index)).map(|index| (*index, None));
+            let new = stays.iter().filter_map(move |(index, stay)| {
+                let before = last.and_then(|last| last.get(index)).map(Stay::kept);
+                let now = stay.kept();
+                (before.as_ref() != Some(&now)).then_some((*index, Some(now)))
+            });
+            over.chain(new)
+        })
+        .peekable();
+    std::iter::from_fn(move || {
+        changed.peek()?;
+        let mut record = begin(STAYS, number);
+        while record.len() < PAYLOAD_GOAL
+            && let Some((index, stay)) = changed.next()
+        {
+            put_stay(&mut record, index, stay.as_ref());
+        }
+        Some(record)
+    })
+}
+
+fn put_stay(record: &mut Vec<u8>, index: u32, stay: Option<&KeptStay>) {
+    record.extend_from_slice(&index.to_le_bytes());
+    let Some(stay) = stay else { return record.extend_from_slice(&OVER.to_le_bytes()) };
+    record.extend_from_slice(&count(stay.conns.len()).to_le_bytes());
+    record.extend_from_slice(&stay.since_s.to_le_bytes());
+    for (key, first_seen_s) in &stay.conns {
+        record.extend_from_slice(&key.0.to_le_bytes());
+        record.extend_from_slice(&first_seen_s.to_le_bytes());
+    }
+}
+
 fn begin(kind: u8, number: u32) -> Vec<u8> {
     let mut record = vec![kind];
     record.extend_from_slice(&number.to_le_bytes());
@@ -162,10 +224,12 @@ struct Source {
 
 /// What is known of a configured source.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) log_since_ms: Option<i64>,
+pub(in crate::store) struct Found {
+    pub(in crate::store) log_since_ms: Option<i64>,
     /// By the target's place; empty when nothing is known of any.
-    pub(super) rows: Vec<Option<State>>,
+    pub(in crate::store) rows: Vec<Option<State>>,
+    /// By the target's place.
+    pub(in crate::store) stays: HashMap<u32, KeptStay>,
 }
 
 impl<'a> Reading<'a> {
@@ -202,6 +266,18 @@ impl<'a> Reading<'a> {
                         source.targets.get(index as usize).ok_or_else(|| bad("names a target too many"))?;
                     if let Some(place) = target.and_then(|index| found.rows.get_mut(index as usize)) {
                         *place = Some(State::restored(&saved, self.now_s));
+                    }
+                }
+            }
+            STAYS => {
+                while !bytes.0.is_empty() {
+                    let (index, stay) = bytes.stay()?;
+                    let target =
+                        source.targets.get(index as usize).ok_or_else(|| bad("names a target too many"))?;
+                    match (target, stay) {
+                        (Some(index), Some(stay)) => drop(found.stays.insert(*index, stay)),
+                        (Some(index), None) => drop(found.stays.remove(index)),
+                        (None, _) => {}
                     }
                 }
             }
@@ -255,6 +331,18 @@ impl<'a> Bytes<'a> {
             self.0.split_at_checked(length).ok_or_else(|| bad("has a text that ends too soon"))?;
         self.0 = rest;
         std::str::from_utf8(text).map_err(|_| bad("has a text that is none"))
+    }
+
+    fn stay(&mut self) -> Result<(u32, Option<KeptStay>), Broken> {
+        let (index, connections) = (self.number()?, self.number()?);
+        if connections == OVER {
+            return Ok((index, None));
+        }
+        let mut stay = KeptStay { since_s: self.number()?, conns: Vec::new() };
+        for _ in 0..connections {
+            stay.conns.push((ConnKey(u64::from_le_bytes(self.array()?)), self.number()?));
+        }
+        Ok((index, Some(stay)))
     }
 
     fn row(&mut self) -> Result<(u32, Saved), Broken> {

@@ -148,6 +148,42 @@ fn pages_show_what_was_saved_and_nothing_else() {
 }
 
 #[test]
+fn first_seen_times_go_on_and_end_with_their_stay() {
+    let (_folder, path) = folder();
+    let conn = |key| Seen { conns: vec![crate::domain::ConnKey(key)], ..Seen::online() };
+    let first_seen = || {
+        let store = store(&[("a", &ids(0..10))]);
+        let mut inner = store.lock();
+        let mut spec = (*inner.sources[0].spec).clone();
+        spec.evidence = Evidence::FirstSeen;
+        inner.sources[0].spec = Arc::new(spec);
+        drop(inner);
+        store
+    };
+    let tell = |store: &Store, index, now, seen: Seen| {
+        store.answered(now, &[(RowId { source: 0, generation: 0, index }, Ok(seen))]);
+    };
+    let store = first_seen();
+    let mut file = StateFile::open(&path, &store, at(0)).expect("the place is good").file;
+    for index in 0..3 {
+        tell(&store, index, at(10), conn(1));
+    }
+    file.save(&store).expect("there is room");
+    tell(&store, 1, at(20), Seen::offline());
+    file.save(&store).expect("there is room");
+    drop(file);
+    let later = first_seen();
+    let mut file = StateFile::open(&path, &later, restarted(50)).expect("the file is good").file;
+    tell(&later, 0, restarted(51), conn(1));
+    tell(&later, 1, restarted(51), conn(1));
+    tell(&later, 2, restarted(51), conn(2));
+    file.save(&later).expect("there is room");
+    let starts = ["user-0", "user-1", "user-2"].map(|id| view(&later, 0, id, restarted(51)).started_s);
+    assert_eq!(starts, [Some(1_700_000_010), Some(1_700_000_051), Some(1_700_000_051)]);
+    assert_eq!(view(&later, 0, "user-2", restarted(51)).reconnects, 1, "another connection took its place");
+}
+
+#[test]
 fn a_disk_that_hangs_holds_no_page_back_for_long() {
     let (_folder, path) = folder();
     let store = store(&[("a", &ids(0..10))]);
