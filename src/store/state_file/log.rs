@@ -97,7 +97,7 @@ impl Log {
             if left < head.len() as u64 {
                 break End::Torn;
             }
-            reader.read_exact(&mut head).map_err(unreadable)?;
+            reader.read_exact(&mut head).map_err(|why| unreadable(&why))?;
             let [length, length_sum, sum] = numbers(&head);
             if checksum(&head[..4]) != length_sum {
                 // After a power failure the end may be zeros that were never overwritten.
@@ -114,7 +114,7 @@ impl Log {
             if payload.len() > PAYLOAD_MAX {
                 return Err(Broken::Damaged(format!("the record at byte {at} is too long")));
             }
-            reader.read_exact(&mut payload).map_err(unreadable)?;
+            reader.read_exact(&mut payload).map_err(|why| unreadable(&why))?;
             if checksum(&payload) != sum {
                 if left == whole {
                     break End::Torn;
@@ -183,7 +183,7 @@ fn head() -> Vec<u8> {
 
 fn check_head(reader: &mut impl Read) -> Result<(), Broken> {
     let mut head = [0; HEAD_BYTES];
-    reader.read_exact(&mut head).map_err(unreadable)?;
+    reader.read_exact(&mut head).map_err(|why| unreadable(&why))?;
     let [_, _, version, sum] = numbers(&head);
     if !head.starts_with(MAGIC) || checksum(&head[..12]) != sum {
         return Err(Broken::Damaged("it does not begin as a state file does".to_owned()));
@@ -209,7 +209,7 @@ fn numbers<const N: usize>(bytes: &[u8]) -> [u32; N] {
 fn only_zeros(reader: &mut impl Read) -> Result<bool, Broken> {
     let mut piece = [0; 4096];
     loop {
-        match reader.read(&mut piece).map_err(unreadable)? {
+        match reader.read(&mut piece).map_err(|why| unreadable(&why))? {
             0 => return Ok(true),
             read if piece[..read].iter().any(|byte| *byte != 0) => return Ok(false),
             _ => {}
@@ -227,11 +227,11 @@ fn place(what: &str, why: &io::Error) -> Broken {
     Broken::Place(format!("{what}: {why}"))
 }
 
-fn unreadable(why: io::Error) -> Broken {
+fn unreadable(why: &io::Error) -> Broken {
     if why.kind() == io::ErrorKind::UnexpectedEof {
         Broken::Damaged("it is cut short".to_owned())
     } else {
-        place("cannot be read", &why)
+        place("cannot be read", why)
     }
 }
 

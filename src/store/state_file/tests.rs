@@ -238,7 +238,7 @@ fn a_file_of_a_newer_version_is_set_aside_and_left_whole() {
 
 #[test]
 fn a_file_that_is_none_of_ours_is_set_aside() {
-    for text in [&b"x"[..], &[b'x'; 100_000]] {
+    for text in [b"x".to_vec(), vec![b'x'; 100_000]] {
         let (folder, path) = folder();
         fs::write(&path, text).expect("there is room");
         let store = store(&[("a", &ids(0..3))]);
@@ -312,20 +312,20 @@ proptest! {
     /// What is told after damage is what some save said, and the end of a file is the only part that may be missed.
     #[test]
     fn a_damaged_file_never_stops_anybody_and_never_tells_what_was_not_so(
-        damage in prop::collection::vec((0.0..1.0f64, any::<u8>(), 1usize..64), 1..6),
-        cut in prop::option::weighted(0.3, 0.0..1.0f64),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 1usize..64), 1..6),
+        cut in prop::option::weighted(0.3, any::<prop::sample::Index>()),
     ) {
         let (_folder, path) = folder();
         lived(&path);
         let before = fs::read(&path).expect("it is there");
         let mut bytes = before.clone();
         for (place, value, length) in damage {
-            let place = (place * bytes.len() as f64) as usize;
+            let place = place.index(bytes.len());
             let end = (place + length).min(bytes.len());
             bytes[place..end].fill(value);
         }
         if let Some(cut) = cut {
-            bytes.truncate((cut * bytes.len() as f64) as usize);
+            bytes.truncate(cut.index(bytes.len()));
         }
         fs::write(&path, &bytes).expect("there is room");
         let store = store(&[("a", &ids(0..300))]);
