@@ -6,6 +6,7 @@
 mod history;
 mod judge;
 mod play;
+mod stopped;
 mod wire;
 
 use std::sync::Mutex;

@@ -47,7 +47,8 @@ impl History {
         let mut rng = Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5EED);
         let seconds = |rng: &mut Rng, from: u64, to: u64| Duration::from_secs(rng.u64(from..=to));
         let interval = seconds(&mut rng, 20, 60);
-        let timeout = seconds(&mut rng, 2, 10);
+        // Now and then so long that the next round's answer may come before this one's.
+        let timeout = if seed % 4 == 1 { seconds(&mut rng, 40, 60) } else { seconds(&mut rng, 2, 10) };
         let mut delay = |none: u8| match rng.u8(..100) {
             n if n < none => Duration::ZERO,
             _ => Duration::from_secs(rng.u64(1..=150)),
@@ -56,7 +57,7 @@ impl History {
         let max_age = interval + timeout + seconds(&mut rng, 0, 150);
         // Each seventh history is one in which all is well.
         let incidents = if seed % 7 == 3 { 0 } else { rng.usize(1..=6) };
-        let faults = (0..incidents).map(|_| incident(&mut rng)).collect();
+        let faults = (0..incidents).map(|_| incident(&mut rng, timeout)).collect();
         let turns = if incidents == 0 { Vec::new() } else { turns(&mut rng) };
         let scenario = Scenario {
             seed,
@@ -128,7 +129,8 @@ fn switches(rng: &mut Rng) -> std::collections::BTreeMap<String, SimOptions> {
     options
 }
 
-fn incident(rng: &mut Rng) -> Incident {
+fn incident(rng: &mut Rng, timeout: Duration) -> Incident {
+    let longest = u64::try_from(timeout.as_millis()).expect("a minute") * 6 / 5;
     let kind = match rng.u8(..18) {
         0 => Kind::Worded(Trouble::Throttled { retry_after_s: None }),
         1 => Kind::Worded(Trouble::Throttled { retry_after_s: Some(rng.u32(1..=90)) }),
@@ -140,8 +142,8 @@ fn incident(rng: &mut Rng) -> Incident {
         7 => Kind::Worded(Trouble::MissingField),
         8 => Kind::Reset,
         9 => Kind::ResetInBody,
-        10 => Kind::Slow(Duration::from_millis(rng.u64(100..12_000))),
-        11 => Kind::Drip(Duration::from_millis(rng.u64(100..12_000))),
+        10 => Kind::Slow(Duration::from_millis(rng.u64(100..longest))),
+        11 => Kind::Drip(Duration::from_millis(rng.u64(100..longest))),
         12 => Kind::Truncated,
         13 => Kind::Html,
         14 => Kind::Giant(9 << 20),
