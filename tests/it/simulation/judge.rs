@@ -143,7 +143,7 @@ impl Judge {
         let log = wire.log();
         let news: Vec<Call> = log.ends[self.ends..].iter().map(|&number| log.calls[number]).collect();
         self.ends = log.ends.len();
-        for call in news.iter().filter(|call| !call.good) {
+        for call in news.iter().filter(|call| !call.good || call.fault.is_some()) {
             self.disturbed[call.server] = now.tick;
         }
         let snapshot = self.store.snapshot();
@@ -451,7 +451,8 @@ impl Eye<'_> {
 
 /// While unknown a change that was pending may have settled in its last fresh moment.
 fn resync(target: &mut Target, view: &View) {
-    if target.pending.take().is_some() && total(view.transitions) == target.settled_changes + 1 {
+    if target.pending.is_some() && total(view.transitions) == target.settled_changes + 1 {
+        target.pending = None;
         target.settled_changes += 1;
         target.settled = target.settled.map(|settled| !settled);
     }
