@@ -364,6 +364,11 @@ impl Eye<'_> {
     /// How old an answer may be here and now; none while something is or was wrong.
     fn healthy_age(&self, source: &Source) -> Option<Duration> {
         let judge = self.judge;
+        // A request that is held up on purpose has not ended yet, and so is no news.
+        let held = |call: &Call| call.server == source.server && call.ended.is_none() && call.fault.is_some();
+        if self.log.calls.iter().rev().take(50).any(held) {
+            return None;
+        }
         let quiet = judge.disturbed[source.server];
         let calm = if quiet == judge.began { judge.interval * 2 } else { RECOVERED + judge.interval * 2 };
         let enough = judge.rate >= 5 && self.now.tick.since(quiet) > calm;
