@@ -143,7 +143,7 @@ impl Judge {
         let log = wire.log();
         let news: Vec<Call> = log.ends[self.ends..].iter().map(|&number| log.calls[number]).collect();
         self.ends = log.ends.len();
-        for call in news.iter().filter(|call| !call.good) {
+        for call in news.iter().filter(|call| !call.good || call.fault.is_some()) {
             self.disturbed[call.server] = now.tick;
         }
         let snapshot = self.store.snapshot();
@@ -364,6 +364,11 @@ impl Eye<'_> {
     /// How old an answer may be here and now; none while something is or was wrong.
     fn healthy_age(&self, source: &Source) -> Option<Duration> {
         let judge = self.judge;
+        // A request that is held up on purpose has not ended yet, and so is no news.
+        let held = |call: &Call| call.server == source.server && call.ended.is_none() && call.fault.is_some();
+        if self.log.calls.iter().rev().take(50).any(held) {
+            return None;
+        }
         let quiet = judge.disturbed[source.server];
         let calm = if quiet == judge.began { judge.interval * 2 } else { RECOVERED + judge.interval * 2 };
         let enough = judge.rate >= 5 && self.now.tick.since(quiet) > calm;
@@ -451,7 +456,8 @@ impl Eye<'_> {
 
 /// While unknown a change that was pending may have settled in its last fresh moment.
 fn resync(target: &mut Target, view: &View) {
-    if target.pending.take().is_some() && total(view.transitions) == target.settled_changes + 1 {
+    if target.pending.is_some() && total(view.transitions) == target.settled_changes + 1 {
+        target.pending = None;
         target.settled_changes += 1;
         target.settled = target.settled.map(|settled| !settled);
     }
