@@ -182,23 +182,7 @@ impl Judge {
                 return Err(format!("{} requests at once to server {server}", log.most_under_way[server]));
             }
         }
-        self.waits_are_kept(&log)
-    }
-
-    fn waits_are_kept(&self, log: &Log) -> Verdict {
-        let alone =
-            |call: &&Call| ["alibaba_smartag", "alibaba_mqtt", "volcengine_rtc"].contains(&call.provider);
-        for call in log.calls.iter().filter(alone) {
-            let (Some(wait), Some(ended)) = (call.wait, call.ended) else { continue };
-            let until = ended.tick + wait.min(LONGEST_WAIT);
-            let early = log.calls.iter().find(|later| {
-                later.server == call.server && ended.tick < later.sent.tick && later.sent.tick < until
-            });
-            if let Some(early) = early {
-                return Err(format!("a wait was not kept to: {early:?} after {call:?}"));
-            }
-        }
-        Ok(())
+        waits_are_kept(&log)
     }
 }
 
@@ -492,6 +476,21 @@ fn never_back(before: &View, view: &View) -> Verdict {
     Ok(())
 }
 
+fn waits_are_kept(log: &Log) -> Verdict {
+    let alone = |call: &&Call| ["alibaba_smartag", "alibaba_mqtt", "volcengine_rtc"].contains(&call.provider);
+    for call in log.calls.iter().filter(alone) {
+        let (Some(wait), Some(ended)) = (call.wait, call.ended) else { continue };
+        let until = ended.tick + wait.min(LONGEST_WAIT);
+        let early = log.calls.iter().find(|later| {
+            later.server == call.server && ended.tick < later.sent.tick && later.sent.tick < until
+        });
+        if let Some(early) = early {
+            return Err(format!("a wait was not kept to: {early:?} after {call:?}"));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a request of this fate may be the reason for such a fault.
 fn may_mean(call: &Call, fault: Fault) -> bool {
     use Fault::{
@@ -503,14 +502,13 @@ fn may_mean(call: &Call, fault: Fault) -> bool {
     }
     match call.fault {
         Some("throttle" | "rate-limit") => fault == Throttled,
-        Some("server-error") => fault == ServerError,
+        Some("server-error" | "html") => fault == ServerError,
         Some("error-200") => matches!(fault, ServerError | Throttled),
         // The token endpoint of OpenIM forbids in the words of a wrong secret.
         Some("forbidden") => matches!(fault, Forbidden | Unauthorized),
         Some("unauthorized") => fault == Unauthorized,
         Some("wrong-type" | "missing-field" | "giant" | "not-json") => fault == BadAnswer,
         Some("reset" | "reset-in-body" | "truncated") => fault == Unreachable,
-        Some("html") => fault == ServerError,
         // Nothing was done on purpose: the server's own refusals, of clocks, keys and tokens.
         _ => matches!(fault, ClockSkew | Unauthorized),
     }

@@ -129,7 +129,8 @@ enum Cue {
 
 fn cues(history: &History) -> Vec<(Duration, Cue)> {
     let mut rng = Rng::with_seed(history.seed ^ 3);
-    let mut at = || Duration::from_micros(rng.u64(..LENGTH.as_micros() as u64));
+    let length = u64::try_from(LENGTH.as_micros()).expect("a few hours");
+    let mut at = || Duration::from_micros(rng.u64(..length));
     let mut cues: Vec<(Duration, Cue)> = (0..LOOKS).map(|_| (at(), Cue::Look)).collect();
     cues.extend((0..PAGES).map(|_| (at(), Cue::Page)));
     cues.extend(history.turns.iter().map(|(at, turn)| (*at, Cue::Turn(*turn))));
