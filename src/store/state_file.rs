@@ -1,7 +1,7 @@
 //! Rows that outlive the process: last seen, last change, transitions, reconnects, first-seen times and log watermarks, in
 //! one file.
 //!
-//! The file is a [`log`] of checksummed [`records`]. A save appends the rows that changed since the one before and waits
+//! The file is a log of checksummed records. A save appends the rows that changed since the one before and waits
 //! until they are on the disk; past a multiple of what it began with, the file is written anew and put in the old one's
 //! place. So a process that is killed at any write finds the last save whole, and the size is bounded by the targets
 //! configured: rows of others are dropped when the file is opened.
