@@ -108,6 +108,24 @@ fn a_change_settles_at_the_first_contrary_answer_plus_the_delay_and_needs_no_fur
 }
 
 #[test]
+fn a_change_that_was_shown_is_not_taken_back_by_an_answer_that_was_under_way() {
+    let policy = delays(0, 30);
+    let mut state = State::default();
+    state.answered(at(0), &Seen::online(), &policy);
+    state.answered(at(10), &Seen::offline(), &policy);
+    assert_eq!(state.view(at(44), &policy).transitions, Transitions { to_online: 0, to_offline: 1 });
+    // Asked at second 35, before the change fell due at second 40; the answer comes at second 45.
+    state.passed(at(45).tick, &policy);
+    state.answered(at(35), &Seen::online(), &policy);
+    let view = state.view(at(45), &policy);
+    assert_eq!(
+        (view.presence, view.transitions),
+        (Presence::Online, Transitions { to_online: 1, to_offline: 1 })
+    );
+    assert_eq!(view.last_change_s, unix(40), "a fact that was shown does not move back");
+}
+
+#[test]
 fn a_flap_inside_the_delay_settles_nothing_and_is_counted_raw() {
     let policy = delays(0, 30);
     let mut state = State::default();
