@@ -362,7 +362,9 @@ impl Eye<'_> {
 
     fn is_explained(&self, source: &Source, view: &View, as_of: Option<(Tick, Tick)>) -> Verdict {
         let Presence::Unknown(reason) = view.presence else { return Ok(()) };
-        if self.closely && self.healthy_age(source).is_some() {
+        // Where a slow round may take longer than answers count, a healthy target is unknown at times.
+        let max_age = self.shown.spec.policy.max_age;
+        if self.closely && self.healthy_age(source).is_some_and(|age| age < max_age) {
             return Err("nothing is wrong, and yet it is unknown".into());
         }
         let since = as_of.map_or(Tick::ZERO, |(from, _)| from);
@@ -408,7 +410,10 @@ impl Eye<'_> {
         };
         if raw == settled {
             new.pending = None;
-        } else if old.pending.is_none() || perhaps {
+        } else if let (Some((first, _)), true, false) = (old.pending, perhaps, gap) {
+            // Perhaps the answer before was too old when this one came, and the delay began anew; perhaps not.
+            new.pending = Some((first, to));
+        } else if old.pending.is_none() || gap {
             new.pending = Some((from, to));
         }
         if online != settled {
