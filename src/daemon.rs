@@ -76,9 +76,9 @@ impl Exporter {
         let mut polling = Vec::new();
         for (account, sources) in configuration.accounts.into_iter().zip(by_account) {
             let transport = open(&ports, &account.settings)?;
-            let AccountSettings { name, requests_per_second, concurrency, .. } = account.settings;
+            let AccountSettings { name, quota, concurrency, .. } = account.settings;
             let name = Arc::from(name);
-            let task = AccountTask { name, requests_per_second, concurrency, transport, sources };
+            let task = AccountTask { name, quota, concurrency, transport, sources };
             polling.push(Polling::new(task, shared.clone()));
         }
         Ok(Self { store, telemetry, ports, polling, places, saving: None })
@@ -222,7 +222,7 @@ fn max_ages(configuration: &Configuration) -> Vec<Duration> {
                 (plan::requests(&source.provider.round(), &source.roster), source.settings.interval)
             })
             .collect();
-        let rounds = plan::planned_rounds(&costs, account.settings.requests_per_second);
+        let rounds = plan::planned_rounds(&costs, account.settings.quota.sustained_per_second());
         for (&n, round) in mine.iter().zip(rounds) {
             let settings = &configuration.sources[n].settings;
             ages[n] = settings.max_age.unwrap_or_else(|| plan::default_max_age(round, settings.timeout));

@@ -90,7 +90,7 @@ fn gate(configuration: &Configuration, source: &Source, ports: &Ports) -> Result
     Ok(Arc::new(AccountGate {
         account: Arc::from(settings.name.as_str()),
         provider: source.kind.name(),
-        budget: Arc::new(Budget::new(settings.requests_per_second)),
+        budget: Arc::new(Budget::new(settings.quota.per_second)),
         clock: ports.clock.clone(),
         transport: crate::daemon::open(ports, settings)?,
         telemetry: Arc::new(telemetry),

@@ -10,10 +10,15 @@ use secrecy::SecretString;
 use super::keys::{Key, Need, Shape};
 use super::reader::Reader;
 use super::secret::Secret;
+use crate::domain::{Quota, Window};
 use crate::ports::Outbound;
 
 /// Requests a second that an account may be given at most: above it a mistyped number floods a provider.
 pub const LIMIT_REQUESTS_PER_SECOND: u32 = 1000;
+
+/// Requests that an account may be given in a minute or longer at most: what [`LIMIT_REQUESTS_PER_SECOND`] comes to in a
+/// month, with room.
+pub const LIMIT_REQUESTS_LONGER: u64 = 3_000_000_000;
 
 /// Requests of one account under way at once at most: beyond it a provider is asked faster than any of them allows.
 pub const LIMIT_CONCURRENCY: u64 = 256;
@@ -47,8 +52,10 @@ pub const LIMIT_MAX_AGE_S: u64 = 604_800;
 pub struct AccountSettings {
     /// The operator's name for it; the label `account`.
     pub name: String,
-    /// HTTP requests a second at most, tokens and pages included.
-    pub requests_per_second: f64,
+    /// HTTP requests at most, tokens and pages included, in each window.
+    pub quota: Quota,
+    /// Whether a configuration that the quota cannot carry is taken: what does not fit is then unknown{budget}.
+    pub shed: bool,
     /// Requests under way at once at most.
     pub concurrency: usize,
     /// Where requests go instead of the provider's public address; without trailing slash.
@@ -83,15 +90,34 @@ pub struct SourceSettings {
 pub fn read_account(reader: &Reader<'_>, name: &str, requests_per_second: f64) -> Option<AccountSettings> {
     let outbound = read_outbound(reader);
     let rate = optional(reader, "requests_per_second", Reader::rate);
+    let longer = read_longer(reader);
+    let shed = reader.flag("shed");
     let concurrency = reader.count("concurrency").and_then(|number| usize::try_from(number).ok());
     let endpoint = optional(reader, "endpoint", Reader::text);
     Some(AccountSettings {
         name: name.to_owned(),
-        requests_per_second: rate.ok()?.unwrap_or(requests_per_second),
+        quota: Quota { per_second: rate.ok()?.unwrap_or(requests_per_second), longer: longer? },
+        shed,
         concurrency: concurrency?,
         endpoint: endpoint.ok()?,
         outbound: outbound.ok()?,
     })
+}
+
+/// The keys of windows longer than a second.
+const LONGER: [(&str, Window); 4] = [
+    ("requests_per_minute", Window::Minute),
+    ("requests_per_hour", Window::Hour),
+    ("requests_per_day", Window::Day),
+    ("requests_per_month", Window::Month),
+];
+
+fn read_longer(reader: &Reader<'_>) -> Option<Vec<(Window, u64)>> {
+    let mut longer = Vec::new();
+    for (key, window) in LONGER {
+        longer.extend(optional(reader, key, Reader::count).ok()?.map(|calls| (window, calls)));
+    }
+    Some(longer)
 }
 
 /// Reads the keys of [`SOURCE_KEYS`] and [`DEFAULTS_KEYS`] from a source's reader, but for `targets`. `None` when something
@@ -218,6 +244,36 @@ pub const ACCOUNT_KEYS: &[Key] = &[
         shape: Shape::Rate { max: LIMIT_REQUESTS_PER_SECOND },
         need: Need::Optional,
         doc: "HTTP requests a second at most, tokens and pages included. Default: the cloud's documented limit with a margin.",
+    },
+    Key {
+        name: "requests_per_minute",
+        shape: Shape::Count { min: 1, max: LIMIT_REQUESTS_LONGER },
+        need: Need::Optional,
+        doc: "HTTP requests at most in any 60 seconds.",
+    },
+    Key {
+        name: "requests_per_hour",
+        shape: Shape::Count { min: 1, max: LIMIT_REQUESTS_LONGER },
+        need: Need::Optional,
+        doc: "HTTP requests at most in any hour.",
+    },
+    Key {
+        name: "requests_per_day",
+        shape: Shape::Count { min: 1, max: LIMIT_REQUESTS_LONGER },
+        need: Need::Optional,
+        doc: "HTTP requests at most in any 24 hours.",
+    },
+    Key {
+        name: "requests_per_month",
+        shape: Shape::Count { min: 1, max: LIMIT_REQUESTS_LONGER },
+        need: Need::Optional,
+        doc: "HTTP requests at most in any 30 days.",
+    },
+    Key {
+        name: "shed",
+        shape: Shape::Flag,
+        need: Need::Default("false"),
+        doc: "Take a configuration that the quota cannot carry: what does not fit is unknown{budget}.",
     },
     Key {
         name: "concurrency",
@@ -385,7 +441,7 @@ mod tests {
         let (account, problems) = account("cloud: x\n", &MemoryEnv::default());
         assert_eq!(problems, [""; 0]);
         let account = account.expect("nothing is wrong");
-        assert_eq!((account.name.as_str(), account.requests_per_second, account.concurrency), ("a", 7.5, 4));
+        assert_eq!((account.name.as_str(), account.quota.per_second, account.concurrency), ("a", 7.5, 4));
         assert!(account.endpoint.is_none() && account.outbound.proxy.is_none());
     }
 
@@ -402,7 +458,7 @@ mod tests {
         assert_eq!(problems, [""; 0]);
         let account = account.expect("nothing is wrong");
         assert_eq!(account.endpoint.as_deref(), Some("https://gate.example:8443/api"));
-        assert!((account.requests_per_second - 0.5).abs() < f64::EPSILON);
+        assert!((account.quota.per_second - 0.5).abs() < f64::EPSILON);
         let outbound = account.outbound;
         assert!(outbound.ca_pem.is_some_and(|pem| pem.ends_with("ca\n")));
         assert_eq!(outbound.proxy.expect("given").expose_secret(), "http://u:p%40ss@proxy:3128");

@@ -11,7 +11,7 @@ use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, SOURCE_KEYS};
 use crate::config::file::{self, Named};
 use crate::config::reader::{Context, choose};
 use crate::config::{AccountSettings, Problem, Problems, Reader, SourceSettings, targets, tree};
-use crate::domain::{Evidence, Kind, Roster};
+use crate::domain::{Evidence, Kind, Quota, Roster};
 use crate::ports::Env;
 
 use super::Provider;
@@ -97,7 +97,8 @@ fn read_account(context: Context<'_>, named: &Named<'_>) -> Option<Account> {
     // A stand-in lets the cloud's own keys be checked even where a common one is bad.
     let stand_in = AccountSettings {
         name: named.name.to_owned(),
-        requests_per_second: cloud.requests_per_second,
+        quota: Quota::per_second(cloud.requests_per_second),
+        shed: false,
         concurrency: 1,
         endpoint: reader.text("endpoint"),
         outbound: crate::ports::Outbound::default(),

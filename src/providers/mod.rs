@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{AccountSettings, Key, Reader};
-use crate::domain::{Evidence, Fault, Kind, Roster, RowId, Seen, Session as LoggedSession, Target};
+use crate::domain::{Evidence, Fault, Kind, Limit, Roster, RowId, Seen, Session as LoggedSession, Target};
 use crate::ports::BoxFuture;
 
 pub mod alibaba;
@@ -58,8 +58,10 @@ pub struct Action {
     pub name: &'static str,
     /// How many ids one call may ask for; 0 when it is not asked by id.
     pub ids_per_call: u32,
-    /// Calls a second that the provider documents for an account; None: nothing is documented.
-    pub calls_per_second: Option<u32>,
+    /// The limits that the provider documents; empty: none is documented.
+    pub limits: &'static [Limit],
+    /// How far behind the truth its answers may be, as the provider documents it; zero: nothing is documented.
+    pub lag: Duration,
     /// Whether each call is billed.
     pub billed: bool,
     /// Where the numbers come from: the document and its words.

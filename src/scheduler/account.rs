@@ -40,7 +40,7 @@ pub struct Polling {
 impl Polling {
     /// Prepares an account's polling; every source's first question is due at once.
     pub fn new(task: AccountTask, shared: Shared) -> Self {
-        let budget = Arc::new(Budget::new(task.requests_per_second));
+        let budget = Arc::new(Budget::new(task.quota.per_second));
         let now = shared.ports.clock.now().tick;
         let mut line = Line::default();
         let mut gates: Vec<Arc<dyn Gate>> = Vec::new();

@@ -300,8 +300,14 @@ mod tests {
     const NOW_MS: i64 = 1_772_330_584_000;
     const MINUTE: Duration = Duration::from_secs(60);
 
-    static LOG: Action =
-        Action { name: "Log", ids_per_call: 0, calls_per_second: None, billed: false, source: "a test" };
+    static LOG: Action = Action {
+        name: "Log",
+        ids_per_call: 0,
+        limits: &[],
+        lag: Duration::ZERO,
+        billed: false,
+        source: "a test",
+    };
 
     struct Unasked;
 

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::Roster;
+use crate::domain::{Quota, Roster};
 use crate::ports::{Ports, Transport};
 use crate::providers::{Provider, ProviderKind, Step};
 use crate::store::Store;
@@ -49,7 +49,7 @@ pub struct AccountTask {
     /// The operator's name for it.
     pub name: Arc<str>,
     /// Its budget.
-    pub requests_per_second: f64,
+    pub quota: Quota,
     /// Questions under way at most.
     pub concurrency: usize,
     /// Its way out.

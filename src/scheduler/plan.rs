@@ -81,8 +81,14 @@ mod tests {
     use crate::domain::TargetLabels;
     use crate::providers::Action;
 
-    static ACTION: Action =
-        Action { name: "Ask", ids_per_call: 10, calls_per_second: None, billed: false, source: "a test" };
+    static ACTION: Action = Action {
+        name: "Ask",
+        ids_per_call: 10,
+        limits: &[],
+        lag: Duration::ZERO,
+        billed: false,
+        source: "a test",
+    };
 
     fn roster(ids: impl IntoIterator<Item = String>) -> Roster {
         let mut roster = Roster::new(0, 0);

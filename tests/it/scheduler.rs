@@ -29,8 +29,14 @@ use crate::virtual_time::VirtualClock;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-static ASK: Action =
-    Action { name: "Ask", ids_per_call: 10, calls_per_second: None, billed: false, source: "this test" };
+static ASK: Action = Action {
+    name: "Ask",
+    ids_per_call: 10,
+    limits: &[],
+    lag: Duration::ZERO,
+    billed: false,
+    source: "this test",
+};
 
 static ACTIONS: &[&Action] = &[&ASK];
 
@@ -254,7 +260,7 @@ pub fn bench(
     store.install(installed);
     let task = AccountTask {
         name: Arc::from("account"),
-        requests_per_second: setup.rate,
+        quota: presence_exporter::domain::Quota::per_second(setup.rate),
         concurrency: setup.concurrency,
         transport: wire.clone(),
         sources,

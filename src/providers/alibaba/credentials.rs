@@ -101,7 +101,7 @@ pub fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Account> 
     let (key_id, secret) = (reader.secret("access_key_id"), reader.secret("access_key_secret"));
     let token = reader.secret("security_token");
     let token_lost = reader.has("security_token") && token.is_none();
-    let paced = settings.endpoint.is_some() || settings.requests_per_second <= MAX_REQUESTS_PER_SECOND;
+    let paced = settings.endpoint.is_some() || settings.quota.per_second <= MAX_REQUESTS_PER_SECOND;
     if !paced {
         reader.complain(
             "requests_per_second",

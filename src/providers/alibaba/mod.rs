@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn the_default_pace_is_far_below_what_the_address_is_blocked_for() {
         let read = read(ACCOUNT, "alibaba_mqtt", "instance: post-cn-1").unwrap_or_else(|p| panic!("{p}"));
-        assert!((read.accounts[0].settings.requests_per_second - REQUESTS_PER_SECOND).abs() < 1e-9);
+        assert!((read.accounts[0].settings.quota.per_second - REQUESTS_PER_SECOND).abs() < 1e-9);
     }
 
     #[test]

@@ -32,11 +32,13 @@
 //! error comes as 417; an instance of another account is `InstancePermissionCheckFailed`. The reply for an unknown client
 //! is not documented: it looks offline.
 
+use std::time::Duration;
+
 use super::alibaba::{self, Api};
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, ProviderKind, Session};
 use crate::config::{AccountSettings, Key, Need, Reader, Shape};
-use crate::domain::{Evidence, Kind};
+use crate::domain::{Evidence, Kind, Limit};
 
 mod client;
 mod map;
@@ -56,7 +58,8 @@ const PRODUCT: &str = "onsmqtt";
 pub static SESSIONS: Action = Action {
     name: "BatchQuerySessionByClientIds",
     ids_per_call: 10,
-    calls_per_second: Some(100),
+    limits: &[Limit::per_second(100)],
+    lag: Duration::ZERO,
     billed: true,
     source: "BatchQuerySessionByClientIds, ClientIdList: 1 to 10; Limits on API calls: 100 calls/s",
 };
@@ -65,7 +68,8 @@ pub static SESSIONS: Action = Action {
 pub static SESSION: Action = Action {
     name: "QuerySessionByClientId",
     ids_per_call: 1,
-    calls_per_second: Some(500),
+    limits: &[Limit::per_second(500)],
+    lag: Duration::ZERO,
     billed: true,
     source: "QuerySessionByClientId: one ClientId; Limits on API calls: 500 calls/s",
 };
@@ -74,7 +78,8 @@ pub static SESSION: Action = Action {
 pub static TRACE: Action = Action {
     name: "QueryMqttTraceDevice",
     ids_per_call: 1,
-    calls_per_second: Some(500),
+    limits: &[Limit::per_second(500)],
+    lag: Duration::ZERO,
     billed: true,
     source: "QueryMqttTraceDevice: one ClientId; Limits on API calls: 500 calls/s",
 };

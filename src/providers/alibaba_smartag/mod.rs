@@ -29,6 +29,8 @@
 //! name that does not exist is not documented: it looks offline. `State` in the listing of accounts is enabled or
 //! disabled, not presence, and not asked.
 
+use std::time::Duration;
+
 use super::alibaba::{self, Api};
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, ProviderKind, Session};
@@ -53,7 +55,8 @@ const PRODUCT: &str = "smartag";
 pub static STATISTICS: Action = Action {
     name: "DescribeUserOnlineClientStatistics",
     ids_per_call: 50,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "DescribeUserOnlineClientStatistics, parameter UserNames.N: up to 50",
 };
@@ -62,7 +65,8 @@ pub static STATISTICS: Action = Action {
 pub static CLIENTS: Action = Action {
     name: "DescribeUserOnlineClients",
     ids_per_call: 1,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "DescribeUserOnlineClients, parameter UserName: one; no limit is published",
 };

@@ -45,6 +45,7 @@ mod windows;
 mod wire;
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use self::account::Account;
 use self::client::{Memory, Workspace};
@@ -70,7 +71,8 @@ pub static CLOUD: Cloud = Cloud {
 pub static LIST_DESKTOPS: Action = Action {
     name: "ListDesktopsConnectStatus",
     ids_per_call: 0,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "Workspace API, ListDesktopsConnectStatus: no rate is given; limit and offset up to 1000 and 100000",
 };
@@ -79,7 +81,8 @@ pub static LIST_DESKTOPS: Action = Action {
 pub static LIST_RECORDS: Action = Action {
     name: "ListLoginRecordsNew",
     ids_per_call: 0,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "Workspace API, ListLoginRecordsNew: no rate is given; limit 0-1000",
 };
@@ -88,7 +91,8 @@ pub static LIST_RECORDS: Action = Action {
 pub static CREATE_TOKEN: Action = Action {
     name: "KeystoneCreateUserTokenByPassword",
     ids_per_call: 0,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "IAM API, KeystoneCreateUserTokenByPassword: a token lives for 24 hours",
 };

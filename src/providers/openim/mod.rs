@@ -22,6 +22,7 @@
 //! Deliberately absent: version 2 (told by its error 400), discovery of ids, webhooks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -66,7 +67,8 @@ const IDS_BYTES: usize = 64 * 1024;
 static DETAIL: Action = Action {
     name: "get_users_online_status",
     ids_per_call: 200,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "no limit in open-im-server v3 (internal/api/user.go); v2.3.3: at most 200 ids",
 };
@@ -75,7 +77,8 @@ static DETAIL: Action = Action {
 static STATUS: Action = Action {
     name: "get_users_status",
     ids_per_call: 200,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "open-im-server: at most 500 ids up to v3.8.0, 1000 up to v3.8.2, no limit later",
 };
@@ -84,7 +87,8 @@ static STATUS: Action = Action {
 static ADMIN_TOKEN: Action = Action {
     name: "get_admin_token",
     ids_per_call: 0,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "no limit in open-im-server",
 };
@@ -93,7 +97,8 @@ static ADMIN_TOKEN: Action = Action {
 static USER_TOKEN: Action = Action {
     name: "user_token",
     ids_per_call: 0,
-    calls_per_second: None,
+    limits: &[],
+    lag: Duration::ZERO,
     billed: false,
     source: "no limit in open-im-server",
 };

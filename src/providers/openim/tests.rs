@@ -879,7 +879,7 @@ mod settings {
             assert_eq!(loopback.sent(), ["get_admin_token", action]);
             let kind = (configuration.sources[0].target_kind, configuration.sources[0].evidence);
             assert_eq!(kind, (Kind::User, evidence));
-            assert!((configuration.accounts[0].settings.requests_per_second - 10.0).abs() < f64::EPSILON);
+            assert!((configuration.accounts[0].settings.quota.per_second - 10.0).abs() < f64::EPSILON);
         }
     }
 

@@ -20,9 +20,10 @@
 //! with its session token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
-use crate::domain::{Evidence, Fault, Kind, RowId, Seen};
+use crate::domain::{Evidence, Fault, Kind, Limit, RowId, Seen};
 
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, ProviderKind, Session};
@@ -59,7 +60,8 @@ const QUERY: [(&str, &str); 2] = [("Action", "QueryOnlineStatus"), ("Version", "
 static ACTION: Action = Action {
     name: "QueryOnlineStatus",
     ids_per_call: 100,
-    calls_per_second: Some(100),
+    limits: &[Limit::per_second(100)],
+    lag: Duration::ZERO,
     billed: false,
     source: "QueryOnlineStatus: \"QPS at most 100\", UserIds \"at most 100 members\"; page 6348/412251: counted for \
              an account, shared by its apps",
