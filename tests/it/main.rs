@@ -8,6 +8,7 @@ mod contract;
 mod docs;
 mod end_to_end;
 mod env;
+mod evidence;
 mod explain;
 mod histories;
 mod ops;
