@@ -30,7 +30,8 @@ fn store(targets: u32) -> Store {
     }
     let policy = Policy::at_once(Duration::from_secs(300));
     let (name, kind) = ("measured".into(), Kind::User);
-    let spec = SourceSpec { name, provider: "openim", kind, evidence: Evidence::Reported, policy };
+    let spec =
+        SourceSpec { name, provider: "openim", kind, evidence: Evidence::Reported, platforms: false, policy };
     let store = Store::new();
     store.install(vec![Installed { spec, roster: Arc::new(roster) }]);
     store

@@ -237,6 +237,7 @@ fn spec(source: &Source, max_age: Duration) -> SourceSpec {
         provider: source.kind.name(),
         kind: source.target_kind,
         evidence: source.evidence,
+        platforms: source.provider.tells_platforms(),
         policy: Policy { max_age, arrive: source.settings.arrive_delay, leave: source.settings.leave_delay },
     }
 }

@@ -20,6 +20,19 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// Every platform, in the order of the page.
+    pub const ALL: [Self; 9] = [
+        Self::Android,
+        Self::Ios,
+        Self::Windows,
+        Self::Macos,
+        Self::Linux,
+        Self::Web,
+        Self::Tablet,
+        Self::Harmony,
+        Self::Other,
+    ];
+
     /// The label value.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -59,6 +59,8 @@ pub struct SourceSpec {
     pub kind: Kind,
     /// Where its start times come from.
     pub evidence: Evidence,
+    /// Whether answers tell what connections run on.
+    pub platforms: bool,
     /// How long answers count, and what else decides a state.
     pub policy: Policy,
 }

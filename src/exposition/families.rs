@@ -3,6 +3,7 @@
 //! What it deliberately does not do: it holds no text of the formats, and no label that is a connection's address, id or
 //! token. Our own workings are in [`OWN_FAMILIES`], where they are counted.
 
+use super::Format;
 use super::text::Number;
 use crate::domain::View;
 use crate::domain::presence::{Presence, Transitions};
@@ -35,13 +36,16 @@ pub enum MetricKind {
     Counter,
     /// Observations in buckets.
     Histogram,
+    /// What is configured or built, always 1. The plain text format knows no such type and calls it a gauge.
+    Info,
 }
 
 impl MetricKind {
-    /// The word in a TYPE line, the same in both formats.
-    pub const fn as_str(self) -> &'static str {
+    /// The word in a TYPE line.
+    pub const fn as_str(self, format: Format) -> &'static str {
         match self {
-            Self::Gauge => "gauge",
+            Self::Info if matches!(format, Format::OpenMetrics) => "info",
+            Self::Gauge | Self::Info => "gauge",
             Self::Counter => "counter",
             Self::Histogram => "histogram",
         }
@@ -63,14 +67,16 @@ pub(super) enum Value {
     Info,
     /// Three series for each source: how many targets are in each state.
     States,
+    /// A series for each platform, for sources whose provider tells them: how many connections there are.
+    Platforms,
 }
 
 const SECONDS: Option<&str> = Some("seconds");
 const SOURCE: &[&str] = &["source", "provider", "kind"];
 const TARGET: &[&str] = &["source", "kind", "target"];
 
-/// Every family about targets and sources, in the order of the page. Counts by state come last, since they alone need
-/// all rows before their first line can be written.
+/// Every family about targets and sources, in the order of the page. Counts by state and platform come last, since they
+/// alone need all rows before their first line can be written.
 pub static FAMILIES: &[Family] = &[
     Family {
         name: "presence_source_up",
@@ -87,6 +93,15 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Gauge,
         labels: SOURCE,
         value: Value::Source(|source| u64::try_from(source.last_success?.unix_ms).ok().map(Number::Milli)),
+    },
+    Family {
+        name: "presence_source_cycle_duration_seconds",
+        help: "How long the last complete round took, from its first question to the last answer that was missing; retries \
+               and halves of refused batches included. Absent before the first complete round, kept while rounds fail.",
+        unit: SECONDS,
+        kind: MetricKind::Gauge,
+        labels: SOURCE,
+        value: Value::Source(|source| u64::try_from(source.cycle?.as_millis()).ok().map(Number::Milli)),
     },
     Family {
         name: "presence_online",
@@ -219,7 +234,7 @@ pub static FAMILIES: &[Family] = &[
         help: "What is configured about the target, always 1. After the labels listed come those of the configuration; \
                evidence says where start times come from: reported, first_seen or none.",
         unit: None,
-        kind: MetricKind::Gauge,
+        kind: MetricKind::Info,
         labels: &["source", "kind", "target", "provider", "evidence", "name"],
         value: Value::Info,
     },
@@ -231,6 +246,15 @@ pub static FAMILIES: &[Family] = &[
         kind: MetricKind::Gauge,
         labels: &["source", "provider", "kind", "state"],
         value: Value::States,
+    },
+    Family {
+        name: "presence_source_connections",
+        help: "Connections of the source's online targets by what they run on, as of the last poll; every platform, 0 \
+               included, for sources whose provider tells platforms. Their sum is that of presence_connections.",
+        unit: None,
+        kind: MetricKind::Gauge,
+        labels: &["source", "provider", "kind", "platform"],
+        value: Value::Platforms,
     },
 ];
 

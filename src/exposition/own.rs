@@ -57,9 +57,10 @@ fn source_of(metric: &Metric) -> Option<&str> {
 
 fn header(out: &mut Vec<u8>, family: &MetricFamily, format: Format) {
     let kind = match family.get_field_type() {
-        MetricType::COUNTER => MetricKind::Counter.as_str(),
-        MetricType::GAUGE => MetricKind::Gauge.as_str(),
-        MetricType::HISTOGRAM => MetricKind::Histogram.as_str(),
+        MetricType::COUNTER => MetricKind::Counter,
+        MetricType::GAUGE if family.name().ends_with("_info") => MetricKind::Info,
+        MetricType::GAUGE => MetricKind::Gauge,
+        MetricType::HISTOGRAM => MetricKind::Histogram,
         MetricType::SUMMARY | MetricType::UNTYPED => return,
     };
     describe(out, format, family.name(), family.help(), kind, unit(family.name()));

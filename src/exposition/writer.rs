@@ -4,8 +4,8 @@
 //! is written with the same bytes every time, since servers find a series by the bytes of its labels.
 //!
 //! What it deliberately does not do: no float is formatted and nothing allocated per target, no timestamp is put on a
-//! sample, and a family without series still has its HELP and TYPE. `presence_target_info` is a gauge in both formats, so
-//! that its lines are the same in both.
+//! sample, and a family without series still has its HELP and TYPE. The sample lines are the same in
+//! both formats; only the lines about a family differ.
 
 use std::fmt;
 use std::sync::Arc;
@@ -147,6 +147,10 @@ impl Page {
                 states(out, &self.line, source, self.now);
                 true
             }
+            Value::Platforms => {
+                platforms(out, &self.line, source, self.now);
+                true
+            }
             Value::Target(value) => {
                 let now_s = self.now.unix_seconds();
                 let pick = |view: &View| value(view, now_s);
@@ -243,14 +247,26 @@ impl Head {
 /// HELP, TYPE and, where OpenMetrics wants it, UNIT.
 fn header(out: &mut Vec<u8>, family: &Family, format: Format) {
     let unit = family.unit.unwrap_or_default();
-    describe(out, format, family.name, family.help, family.kind.as_str(), unit);
+    describe(out, format, family.name, family.help, family.kind, unit);
 }
 
-/// The lines before a family's samples. OpenMetrics names a counter's family without `_total`.
-pub(super) fn describe(out: &mut Vec<u8>, format: Format, name: &str, help: &str, kind: &str, unit: &str) {
+/// The lines before a family's samples. OpenMetrics names the family of a counter without `_total`, and
+/// that of an info without `_info`.
+pub(super) fn describe(
+    out: &mut Vec<u8>,
+    format: Format,
+    name: &str,
+    help: &str,
+    kind: MetricKind,
+    unit: &str,
+) {
     let open = format == Format::OpenMetrics;
-    let counter = kind == MetricKind::Counter.as_str();
-    let name = if open && counter { name.strip_suffix("_total").unwrap_or(name) } else { name };
+    let suffix = match kind {
+        MetricKind::Counter if open => "_total",
+        MetricKind::Info if open => "_info",
+        _ => "",
+    };
+    let name = name.strip_suffix(suffix).unwrap_or(name);
     let mut line = |word: &str, write: &dyn Fn(&mut Vec<u8>)| {
         for part in ["# ", word, " ", name, " "] {
             out.extend_from_slice(part.as_bytes());
@@ -259,7 +275,7 @@ pub(super) fn describe(out: &mut Vec<u8>, format: Format, name: &str, help: &str
         out.push(b'\n');
     };
     line("HELP", &|out| text::help(out, help, open));
-    line("TYPE", &|out| out.extend_from_slice(kind.as_bytes()));
+    line("TYPE", &|out| out.extend_from_slice(kind.as_str(format).as_bytes()));
     if open && !unit.is_empty() {
         line("UNIT", &|out| out.extend_from_slice(unit.as_bytes()));
     }
@@ -287,6 +303,14 @@ fn states(out: &mut Vec<u8>, line: &[u8], source: &SourceSnapshot, now: Moment) 
         (b",state=\"unknown\"} ", counts.unknown),
     ] {
         sample(out, line, close, Number::Whole(n.into()));
+    }
+}
+
+fn platforms(out: &mut Vec<u8>, line: &[u8], source: &SourceSnapshot, now: Moment) {
+    for (platform, connections) in source.connections_by_platform(now).into_iter().flatten() {
+        out.extend_from_slice(line);
+        label(out, "platform", platform.as_str());
+        sample(out, b"", b"} ", Number::Whole(connections));
     }
 }
 

@@ -123,6 +123,10 @@ pub trait Provider: Send + Sync {
         let _ = id;
         Ok(())
     }
+    /// Whether its answers tell what each connection runs on.
+    fn tells_platforms(&self) -> bool {
+        false
+    }
     /// Asks one question. Every HTTP request goes through `net` and pays there.
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>>;
 }

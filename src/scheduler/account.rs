@@ -17,6 +17,7 @@ use super::budget::Budget;
 use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
 use super::pause::Pause;
+use super::rounds::End;
 use super::{AccountTask, Shared, plan};
 use crate::domain::{Moment, Target, Tick};
 use crate::ports::BoxFuture;
@@ -130,6 +131,7 @@ impl Polling {
                 self.board.asked(&job, now, self.line.standing(job.source));
                 return Some(self.ask(job, rows));
             }
+            self.ended(&job, End::Skipped, now.tick);
             self.board.skipped(&job, now, self.line.standing(job.source));
         }
         None
@@ -162,9 +164,16 @@ impl Polling {
         })
     }
 
+    fn ended(&mut self, job: &Job, end: End, now: Tick) {
+        if let Some(took) = self.line.ended(job, end, now) {
+            let roster = &self.task.sources[job.source].roster;
+            self.shared.store.rounded(roster.source(), roster.generation(), took);
+        }
+    }
+
     fn settle(&mut self, done: &Done) {
         let chance = self.shared.ports.entropy.bits();
-        self.book.settle(
+        let end = self.book.settle(
             done,
             &self.task.sources,
             &self.shared.store,
@@ -172,6 +181,7 @@ impl Polling {
             &mut self.pause,
             chance,
         );
+        self.ended(&done.job, end, done.ended.tick);
         let (put_back, standing) = (self.line.take_put_back(), self.line.standing(done.job.source));
         self.board.settled(done, &self.task.sources, put_back, standing, &self.pause);
     }

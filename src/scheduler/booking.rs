@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::SourceTask;
 use super::line::{Ask, Job, Line};
 use super::pause::{self, Pause};
+use super::rounds::End;
 use super::sessions::SessionLedger;
 use crate::domain::{Fault, Moment, RowId, Session};
 use crate::providers::{Answer, Failure, Receipt, Step};
@@ -89,7 +90,7 @@ impl Book {
         }
     }
 
-    /// Books a question's end.
+    /// Books a question's end, and tells what that is for its round.
     pub fn settle(
         &mut self,
         done: &Done,
@@ -98,7 +99,7 @@ impl Book {
         line: &mut Line,
         pause: &mut Pause,
         chance: u64,
-    ) {
+    ) -> End {
         let page = &mut self.sources[done.job.source];
         if let Some(ledger) =
             page.ledger.as_mut().filter(|_| is_log(&sources[done.job.source], &done.job.ask))
@@ -106,22 +107,25 @@ impl Book {
             // The first watermark, whether that pass was complete or not: a log that cannot be read at first loses nothing.
             ledger.begin(done.began.unix_ms);
         }
-        match &done.result {
+        let end = match &done.result {
             Ok(answer) => {
                 pause.answered();
                 self.answered(done, answer, &sources[done.job.source], store, line);
+                End::Answered
             }
             Err(failure) => {
                 pause.failed(done.ended.tick, failure.fault, failure.wait, chance);
-                self.failed(done, failure, &sources[done.job.source], store, line, chance);
+                let end = self.failed(done, failure, &sources[done.job.source], store, line, chance);
                 if failure.fault.is_account_wide() {
                     account_refused(done.ended, failure.fault, sources, store);
                 }
+                end
             }
-        }
+        };
         if let Ask::Step(_) = done.job.ask {
             line.step_done(done.job.source, done.ended.tick);
         }
+        end
     }
 
     fn answered(
@@ -165,10 +169,12 @@ impl Book {
         store: &Store,
         line: &mut Line,
         chance: u64,
-    ) {
+    ) -> End {
         let (number, at) = (done.job.source, done.ended);
-        if failure.fault == Fault::RefusedId && self.refused(done, source, store, line) {
-            return;
+        if failure.fault == Fault::RefusedId
+            && let Some(end) = self.refused(done, source, store, line)
+        {
+            return end;
         }
         let roster = &source.roster;
         match done.job.ask {
@@ -180,8 +186,10 @@ impl Book {
         }
         let attempt = done.job.attempt;
         let again = pause::retry(at.tick, failure.fault, failure.wait, attempt, source.interval, chance);
+        let mut end = End::GivenUp;
         if let (Some(due), false) = (again, matches!(done.job.ask, Ask::Step(_))) {
             line.again(Job { attempt: attempt + 1, ..done.job.clone() }, due);
+            end = End::PutBack;
         } else if let Ask::Solo(_) = done.job.ask {
             // Nothing else asks about a target that batches leave out: whatever went wrong, its trial comes again.
             line.again(Job { attempt: 0, ..done.job.clone() }, at.tick + refused_pause(source));
@@ -192,10 +200,11 @@ impl Book {
             store.silent(roster.source(), roster.generation());
         }
         self.ill(number, source, failure, &done.receipt);
+        end
     }
 
     /// A batch that is refused for one of its ids is asked again in halves, until that id stands alone.
-    fn refused(&mut self, done: &Done, source: &SourceTask, store: &Store, line: &mut Line) -> bool {
+    fn refused(&mut self, done: &Done, source: &SourceTask, store: &Store, line: &mut Line) -> Option<End> {
         let number = done.job.source;
         let now = done.ended.tick;
         match (&done.job.ask, done.rows.as_slice()) {
@@ -206,17 +215,17 @@ impl Book {
                 }
                 store.failed(done.ended, &mut [source.roster.row(row)].into_iter(), Fault::RefusedId);
                 let due = now + refused_pause(source);
-                line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0 }, due);
-                true
+                line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0, round: None }, due);
+                Some(End::Answered)
             }
             (&Ask::Batch { from, to }, rows) if rows.len() > 1 => {
                 let middle = rows[rows.len() / 2];
                 for ask in [Ask::Batch { from, to: middle }, Ask::Batch { from: middle, to }] {
-                    line.again(Job { source: number, ask, attempt: 0 }, now);
+                    line.again(Job { source: number, ask, attempt: 0, round: done.job.round }, now);
                 }
-                true
+                Some(End::PutBack)
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -357,6 +366,7 @@ mod tests {
             provider: "huawei_workspace",
             kind: Kind::Desktop,
             evidence: Evidence::Reported,
+            platforms: false,
             policy: Policy::at_once(MINUTE * 3),
         };
         let store = Store::new();
@@ -367,7 +377,7 @@ mod tests {
     impl Bench {
         /// A pass over the log that began at this second and took ten.
         fn pass(&mut self, second: u64, result: Result<Answer, Failure>) {
-            let job = Job { source: 0, ask: Ask::Step(0), attempt: 0 };
+            let job = Job { source: 0, ask: Ask::Step(0), attempt: 0, round: None };
             let receipt = Receipt { as_of: Some(at(second + 1)), ..Receipt::default() };
             let done = Done { job, rows: vec![], began: at(second), ended: at(second + 10), result, receipt };
             let Self { book, sources, store, line, pause, .. } = self;

@@ -323,7 +323,7 @@ mod tests {
 
     fn spec(policy: Policy) -> SourceSpec {
         let (provider, kind, evidence) = ("test", Kind::Device, Evidence::None);
-        SourceSpec { name: "source".into(), provider, kind, evidence, policy }
+        SourceSpec { name: "source".into(), provider, kind, evidence, platforms: false, policy }
     }
 
     fn about(coming: Coming, paused: Option<Paused>) -> About {

@@ -9,6 +9,7 @@ use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::plan::Rhythm;
+use super::rounds::{End, Rounds};
 use crate::domain::Tick;
 
 /// How much of an interval a source may be behind its beat and still catch up; beyond that the beat is moved.
@@ -29,6 +30,8 @@ pub struct Job {
     pub ask: Ask,
     /// How often this very question was asked before.
     pub attempt: u32,
+    /// The number of the round that it belongs to; none outside of rounds.
+    pub round: Option<u32>,
 }
 
 /// What a question is about.
@@ -62,6 +65,7 @@ struct Beat {
     waiting: bool,
     /// When the round under way began.
     began: Tick,
+    rounds: Rounds,
 }
 
 /// The questions of one account, by due time.
@@ -113,8 +117,8 @@ impl PartialOrd for Left {
 impl Line {
     /// Adds a source whose first question is due at `start`. `steps` is the number of steps of its round.
     pub fn add(&mut self, rhythm: Rhythm, steps: usize, targets: u32, interval: Duration, start: Tick) {
-        let beat =
-            Beat { rhythm, steps, targets, interval, cursor: 0, due: start, waiting: false, began: start };
+        let (due, began, rounds) = (start, start, Rounds::default());
+        let beat = Beat { rhythm, steps, targets, interval, cursor: 0, due, waiting: false, began, rounds };
         self.beats.push(beat);
     }
 
@@ -142,6 +146,7 @@ impl Line {
     /// Puts a question back, to be asked at `due`.
     pub fn again(&mut self, job: Job, due: Tick) {
         self.order += 1;
+        job.round.into_iter().for_each(|round| self.beats[job.source].rounds.put_back(round));
         self.put_back.push((job.clone(), due));
         self.left.push(Reverse(Left { due, order: self.order, job }));
     }
@@ -151,6 +156,12 @@ impl Line {
         if self.details.len() < DETAILS_MAX && self.awaited.insert((source, index)) {
             self.details.push_back((source, index));
         }
+    }
+
+    /// Tells how a question ended, after all that follows from it was put back. If that makes its round complete: how long
+    /// the round took.
+    pub fn ended(&mut self, job: &Job, end: End, now: Tick) -> Option<Duration> {
+        self.beats[job.source].rounds.ended(job.round?, end, now)
     }
 
     /// Tells that the running step of a sequence is over, well or not, so that the next one may be asked.
@@ -203,11 +214,13 @@ impl Line {
     fn next_detail(&mut self) -> Option<Job> {
         let (source, index) = self.details.pop_front()?;
         self.awaited.remove(&(source, index));
-        Some(Job { source, ask: Ask::Detail(index), attempt: 0 })
+        Some(Job { source, ask: Ask::Detail(index), attempt: 0, round: None })
     }
 
     fn step(&mut self, source: usize, now: Tick) -> Job {
+        let questions = self.questions(source);
         let beat = &mut self.beats[source];
+        let round = Some(beat.rounds.asked(beat.cursor == 0, beat.cursor + 1 == questions, now));
         let ask = match &beat.rhythm {
             Rhythm::Spread { starts } => {
                 let from = starts.get(beat.cursor).copied().unwrap_or(0);
@@ -223,7 +236,7 @@ impl Line {
                 Ask::Step(beat.cursor - 1)
             }
         };
-        Job { source, ask, attempt: 0 }
+        Job { source, ask, attempt: 0, round }
     }
 }
 
@@ -314,7 +327,7 @@ mod tests {
     #[test]
     fn what_has_been_due_longest_is_asked_first() {
         let mut line = spread(1);
-        let retry = Job { source: 0, ask: Ask::Batch { from: 0, to: 5 }, attempt: 1 };
+        let retry = Job { source: 0, ask: Ask::Batch { from: 0, to: 5 }, attempt: 1, round: None };
         line.next(at(0));
         line.again(retry.clone(), at(9_000));
         assert_eq!(line.next(at(10_500)), Some(retry));

@@ -1,7 +1,8 @@
 //! Decides what is asked when, asks it within budget, and books the answers. One [`Polling`] an account; all of them run
 //! on one thread.
 //!
-//! In reading order: [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`budget`]
+//! In reading order: [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`rounds`] how
+//! long rounds take; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
 //! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`pause`] says when to leave a
 //! provider alone; [`board`] keeps what people may ask about, and [`explain`] puts it into words. Only [`account`] and
@@ -27,6 +28,7 @@ pub mod gate;
 pub mod line;
 pub mod pause;
 pub mod plan;
+pub mod rounds;
 pub mod sessions;
 mod sheet;
 

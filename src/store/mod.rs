@@ -10,6 +10,7 @@
 //! for the reader's own instant. It asks no clock and knows no provider and no metric.
 
 mod first_seen;
+mod platforms;
 mod snapshot;
 pub mod state_file;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, State, Tick};
 
 use first_seen::FirstSeen;
+use platforms::ByPlatform;
 use snapshot::{Chunk, locate};
 pub use snapshot::{Counts, Snapshot, SourceSnapshot};
 use state_file::Found;
@@ -70,6 +72,7 @@ struct Source {
     roster: Arc<Roster>,
     up: bool,
     last_success: Option<Moment>,
+    cycle: Option<Duration>,
     log_since_ms: Option<i64>,
     chunks: Vec<Arc<Chunk>>,
     first_seen: FirstSeen,
@@ -158,6 +161,13 @@ impl Store {
     pub fn silent(&self, source: u16, generation: u16) {
         if let Some(source) = self.lock().source(source, generation) {
             source.up = false;
+        }
+    }
+
+    /// Books that a whole round of this source was answered, and how long that took from its first question on.
+    pub fn rounded(&self, source: u16, generation: u16, took: Duration) {
+        if let Some(source) = self.lock().source(source, generation) {
+            source.cycle = Some(took);
         }
     }
 
@@ -261,12 +271,14 @@ impl Inner {
 impl Source {
     fn new(installed: Installed) -> Self {
         let rows = installed.roster.len() as usize;
-        let chunk = |start: usize| Arc::new(Chunk::new(CHUNK_ROWS.min(rows - start)));
+        let platforms = installed.spec.platforms;
+        let chunk = |start: usize| Arc::new(Chunk::new(CHUNK_ROWS.min(rows - start), platforms));
         Self {
             spec: Arc::new(installed.spec),
             roster: installed.roster,
             up: false,
             last_success: None,
+            cycle: None,
             log_since_ms: None,
             chunks: (0..rows).step_by(CHUNK_ROWS).map(chunk).collect(),
             first_seen: FirstSeen::default(),
@@ -287,6 +299,11 @@ impl Source {
         } else {
             state.answered(as_of, seen, &policy);
         }
+        if self.spec.platforms
+            && let Some(counts) = platforms_mut(&mut self.chunks, index)
+        {
+            *counts = ByPlatform::of(seen);
+        }
     }
 
     fn failed(&mut self, index: u32, at: Moment, fault: Fault) {
@@ -301,6 +318,7 @@ impl Source {
             roster: Arc::clone(&self.roster),
             up: self.up,
             last_success: self.last_success,
+            cycle: self.cycle,
             log_since_ms: self.log_since_ms,
             chunks: self.chunks.clone(),
             stays: self.first_seen.chunks(),
@@ -312,6 +330,12 @@ impl Source {
 fn state_mut(chunks: &mut [Arc<Chunk>], index: u32) -> Option<&mut State> {
     let (chunk, row) = locate(index);
     Arc::make_mut(chunks.get_mut(chunk)?).rows.get_mut(row)
+}
+
+/// What a row's connections run on, in a chunk that no snapshot holds.
+fn platforms_mut(chunks: &mut [Arc<Chunk>], index: u32) -> Option<&mut ByPlatform> {
+    let (chunk, row) = locate(index);
+    Arc::make_mut(chunks.get_mut(chunk)?).platforms.get_mut(row)
 }
 
 /// What a state is made of, with another start; costs no allocation.

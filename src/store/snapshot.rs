@@ -3,11 +3,13 @@
 //! It knows what was answered, not what follows from it: each reader asks the rows for a view at its own `now`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::CHUNK_ROWS;
 use super::first_seen::Stays;
+use super::platforms::ByPlatform;
 use crate::domain::presence::Presence;
-use crate::domain::{Moment, Roster, SourceSpec, State};
+use crate::domain::{Moment, Platform, Roster, SourceSpec, State};
 
 /// All sources with their rows at one instant.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct SourceSnapshot {
     pub up: bool,
     /// When a question of this source was last answered, by this process.
     pub last_success: Option<Moment>,
+    /// How long the last complete round took, from its first question to its last answer.
+    pub cycle: Option<Duration>,
     /// When the last complete log pass began, in Unix milliseconds.
     pub(super) log_since_ms: Option<i64>,
     pub(super) chunks: Vec<Arc<Chunk>>,
@@ -48,6 +52,8 @@ pub struct Counts {
 #[derive(Debug, Clone)]
 pub(super) struct Chunk {
     pub(super) rows: Box<[State]>,
+    /// What the rows' connections run on; empty where the provider does not tell.
+    pub(super) platforms: Box<[ByPlatform]>,
 }
 
 impl SourceSnapshot {
@@ -80,11 +86,35 @@ impl SourceSnapshot {
         }
         counts
     }
+
+    /// Connections at `now` by what they run on, of the targets whose connections pages show; every platform, in the order
+    /// of [`Platform::ALL`]. None where the provider does not tell platforms.
+    pub fn connections_by_platform(&self, now: Moment) -> Option<[(Platform, u64); Platform::ALL.len()]> {
+        if !self.spec.platforms {
+            return None;
+        }
+        let mut sums = Platform::ALL.map(|platform| (platform, 0));
+        for chunk in &self.chunks {
+            for (state, counts) in chunk.rows.iter().zip(&chunk.platforms) {
+                // Most people are offline, and then there is nothing to judge.
+                if *counts != ByPlatform::default()
+                    && state.view(now, &self.spec.policy).observed_online == Some(true)
+                {
+                    sums.iter_mut().for_each(|(platform, sum)| *sum += counts.on(*platform));
+                }
+            }
+        }
+        Some(sums)
+    }
 }
 
 impl Chunk {
-    pub(super) fn new(rows: usize) -> Self {
-        Self { rows: vec![State::default(); rows].into_boxed_slice() }
+    /// A chunk of so many rows; `platforms`: with a column for what their connections run on.
+    pub(super) fn new(rows: usize, platforms: bool) -> Self {
+        Self {
+            rows: vec![State::default(); rows].into_boxed_slice(),
+            platforms: vec![ByPlatform::default(); if platforms { rows } else { 0 }].into_boxed_slice(),
+        }
     }
 }
 

@@ -16,7 +16,14 @@ fn installed(name: &str, source: u16, generation: u16, targets: u32, evidence: E
         assert!(roster.push(&format!("{name}-{n}"), TargetLabels::default()));
     }
     let policy = Policy::at_once(MAX_AGE);
-    let spec = SourceSpec { name: name.into(), provider: "openim", kind: Kind::User, evidence, policy };
+    let spec = SourceSpec {
+        name: name.into(),
+        provider: "openim",
+        kind: Kind::User,
+        evidence,
+        platforms: evidence == Evidence::FirstSeen,
+        policy,
+    };
     Installed { spec, roster: Arc::new(roster) }
 }
 

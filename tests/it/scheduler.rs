@@ -240,6 +240,7 @@ pub fn bench(
             provider: "test",
             kind: Kind::User,
             evidence: Evidence::None,
+            platforms: false,
             policy,
         };
         installed.push(Installed { spec, roster: roster.clone() });
@@ -352,6 +353,36 @@ fn every_target_is_asked_about_once_an_interval_and_spread_over_it() {
     assert_eq!(asked.len(), 6, "{asked:?}");
     assert!(asked.windows(2).all(|pair| (pair[1] - pair[0] - 10.0).abs() < 0.2), "{asked:?}");
     assert!(bench.fullest_window(SECOND) <= 2, "ten batches in ten seconds are one a second");
+}
+
+#[test]
+fn a_round_lasts_from_its_first_question_to_its_last_answer_and_a_failed_one_has_no_duration() {
+    let took = |bench: &Bench| bench.store.snapshot().sources[0].cycle.map(|took| took.as_millis());
+    let mut even = bench(&Setup::default(), |_, _, _| Ok((200, None)));
+    assert_eq!(took(&even), None);
+    even.run(SECOND * 25);
+    assert_eq!(took(&even), Some(9_020), "ten batches a second apart, and 20 ms for the last answer");
+    let mut early = bench(&Setup::default(), |_, _, _| Ok((200, None)));
+    early.run(SECOND * 8);
+    assert_eq!(took(&early), None, "the first round is not over");
+    let mut failing =
+        bench(&Setup::default(), |_, ids, _| Ok((if ids.starts_with("t0-50,") { 500 } else { 200 }, None)));
+    failing.run(SECOND * 100);
+    assert_eq!(took(&failing), None, "one batch never got an answer");
+    let mut halved = bench(&Setup::default(), |_, ids, _| {
+        Ok((if ids.split(',').any(|id| id == "t0-95") { 404 } else { 200 }, None))
+    });
+    halved.run(SECOND * 15);
+    let halves = took(&halved).expect("the refused id is found, and the round is complete");
+    assert!(halves > 9_020 && halves < 10_000, "{halves}");
+    let mut late = bench(&Setup::default(), |number, _, _| Ok((if number == 9 { 500 } else { 200 }, None)));
+    late.run(SECOND * 14);
+    let late = took(&late).expect("a retry completes the round");
+    assert!(late > 9_020 && late < 14_000, "{late}");
+    let mut squeezed = bench(&Setup { rate: 0.5, ..Setup::default() }, |_, _, _| Ok((200, None)));
+    squeezed.run(SECOND * 70);
+    let squeezed = took(&squeezed).expect("a slow round is a round");
+    assert!(squeezed > 18_000 && squeezed < 19_500, "nine times two seconds and a little: {squeezed}");
 }
 
 #[test]

@@ -148,6 +148,10 @@ impl Provider for Client {
         }
     }
 
+    fn tells_platforms(&self) -> bool {
+        matches!(self.mode, Mode::Detail)
+    }
+
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             match question {

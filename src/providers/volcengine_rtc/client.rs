@@ -136,6 +136,10 @@ impl Provider for Client {
         check_id(id)
     }
 
+    fn tells_platforms(&self) -> bool {
+        true
+    }
+
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             match question {

@@ -28,8 +28,14 @@ fn store(sources: &[(&str, &[String])]) -> Store {
         }
         let policy = Policy::at_once(Duration::from_secs(60));
         let name = (*name).into();
-        let spec =
-            SourceSpec { name, provider: "openim", kind: Kind::User, evidence: Evidence::Reported, policy };
+        let spec = SourceSpec {
+            name,
+            provider: "openim",
+            kind: Kind::User,
+            evidence: Evidence::Reported,
+            platforms: false,
+            policy,
+        };
         Installed { spec, roster: Arc::new(roster) }
     });
     store.install(installed.collect());
