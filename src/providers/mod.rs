@@ -2,8 +2,8 @@
 //!
 //! A provider is a folder with the same file names as every other: `mod.rs` (settings, actions as data, what a round
 //! asks), `client.rs` (plain async over the injected gate), `wire.rs` (reply types with the used fields only), `map.rs`
-//! (a pure mapping to observations, by the provider's evidence), `sim.rs` (the other side of the wire), and `sign.rs` or
-//! `token.rs` where authentication is its own. A new one needs its folder and its entry in [`REGISTRY`].
+//! (a pure mapping to observations, by the provider's evidence), `sim.rs` (the other side of the wire), and `sign.rs` (a pure
+//! function to [`signed::Signed`]) or `token.rs` where authentication is its own. A new one needs its folder and its entry in [`REGISTRY`].
 //!
 //! Providers do not sleep, spawn, retry (beyond one page or one token), know metrics or hold presence.
 
@@ -27,6 +27,7 @@ pub mod huawei_workspace;
 pub mod loopback;
 mod loose;
 pub mod openim;
+pub mod signed;
 pub mod sim;
 pub mod volcengine_rtc;
 

@@ -17,4 +17,5 @@ mod simulation;
 mod stage;
 mod state_file;
 mod tidy;
+mod vectors;
 mod virtual_time;

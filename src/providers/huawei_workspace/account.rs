@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 
-use super::sign::{self, Input};
+use super::sign::{self, Unsigned};
 use super::token::{PasswordLogin, Token, is_project_id};
 use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
 use crate::domain::Fault;
@@ -258,7 +258,7 @@ impl Account {
                     ("x-sdk-date", date.as_str()),
                 ];
                 signed.extend(key.token.as_ref().map(|token| ("x-security-token", token.expose())));
-                let authorization = sign::sign(&Input {
+                let authorization = sign::sign(&Unsigned {
                     method: "GET",
                     path: uri.path(),
                     query,

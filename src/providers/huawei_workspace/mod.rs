@@ -36,7 +36,7 @@ mod pages;
 mod records;
 mod replies;
 mod sessions;
-mod sign;
+pub mod sign;
 mod sim;
 #[cfg(test)]
 mod tests;
@@ -176,25 +176,5 @@ impl ProviderKind for HuaweiWorkspace {
 
     fn simulate(&self, options: super::sim::SimOptions) -> Box<dyn super::sim::SimApi> {
         Box::new(sim::Simulated::new(options))
-    }
-}
-
-/// The captured requests, for tests of the signer, the token request and the simulator.
-#[cfg(test)]
-mod vectors {
-    use serde_json::Value;
-
-    /// The vectors of one kind.
-    pub fn of_kind(kind: &str) -> Vec<Value> {
-        let file = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/huawei.json"));
-        let mut file: Value = serde_json::from_str(file).unwrap();
-        let vectors = file["vectors"].as_array_mut().unwrap();
-        vectors.retain(|vector| vector["kind"] == kind);
-        std::mem::take(vectors)
-    }
-
-    /// A value that is text.
-    pub fn text(value: &Value) -> &str {
-        value.as_str().unwrap()
     }
 }

@@ -123,34 +123,7 @@ pub fn is_project_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
-    use crate::providers::huawei_workspace::vectors::{self, text};
-
-    #[test]
-    fn the_captured_token_request_is_reproduced() {
-        let vectors = vectors::of_kind("iam-request");
-        assert_eq!(vectors.len(), 1);
-        let (input, expected) = (&vectors[0]["input"], &vectors[0]["expected"]);
-        let host = text(&expected["headers"]["host"]);
-        let login = PasswordLogin {
-            iam_endpoint: format!("https://{host}"),
-            user: text(&input["user_name"]).into(),
-            password: Secret::new(text(&input["password"])),
-            domain: text(&input["domain_name"]).into(),
-            project_id: None,
-            region: text(&input["scope"]["project"]["name"]).into(),
-            cache: tokio::sync::Mutex::default(),
-        };
-        let request = login.request().unwrap();
-        assert_eq!(request.method().as_str(), text(&expected["method"]));
-        assert_eq!(request.uri().authority().unwrap().as_str(), host);
-        assert_eq!(request.uri().path_and_query().unwrap().as_str(), text(&expected["request_target"]));
-        assert_eq!(request.headers()["content-type"], text(&expected["headers"]["content-type"]));
-        let body: Value = serde_json::from_slice(request.body()).unwrap();
-        assert_eq!(body, expected["body_json"]);
-    }
 
     #[test]
     fn a_project_id_is_one_segment_of_a_path() {

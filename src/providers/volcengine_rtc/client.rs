@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Uri};
 
-use super::sign::{ToSign, sign};
+use super::sign::{Unsigned, sign};
 use super::wire::{Envelope, ResultPart, body};
 use super::{ACTION, Credentials, IDS_PER_CALL, QUERY, SERVICE, errors, map};
 use crate::config::Secret;
@@ -66,7 +66,7 @@ impl Client {
             ("x-date", &x_date),
         ];
         headers.extend(token.map(|token| ("x-security-token", token)));
-        let signed = sign(&ToSign {
+        let signed = sign(&Unsigned {
             access_key_id: self.credentials.access_key_id.expose(),
             secret: self.credentials.secret.expose(),
             region: &self.credentials.region,

@@ -31,8 +31,8 @@ use super::{Action, Cloud, Configured, ProviderKind, Session};
 mod client;
 mod errors;
 mod map;
-mod sign;
-mod sim;
+pub mod sign;
+pub mod sim;
 mod wire;
 
 /// The provider.
@@ -175,16 +175,6 @@ impl ProviderKind for VolcengineRtc {
     fn simulate(&self, options: SimOptions) -> Box<dyn SimApi> {
         Box::new(sim::Sim::new(options))
     }
-}
-
-/// The requests that the vendor's own clients sent, with every stage of their signatures.
-#[cfg(test)]
-fn vectors() -> Vec<serde_json::Value> {
-    let file = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/volcengine.json"));
-    let file: serde_json::Value = serde_json::from_str(file).expect("the vectors are JSON");
-    let vectors = file["vectors"].as_array().expect("a list").clone();
-    assert_eq!(vectors.len(), 6);
-    vectors
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ const VERSION: &str = "2020-12-01";
 const WINDOW_S: i64 = 900;
 
 /// The simulated API.
-pub(super) struct Sim {
+pub struct Sim {
     options: SimOptions,
     product_error_status: u16,
     calls_per_second: usize,
@@ -41,10 +41,17 @@ pub(super) struct Sim {
 
 /// Why a request is not answered.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     code: &'static str,
     number: Option<u32>,
     status: u16,
+}
+
+impl Refusal {
+    /// The provider's code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
 }
 
 const fn gateway(code: &'static str, number: u32, status: u16) -> Refusal {
@@ -61,7 +68,7 @@ struct Body {
 
 impl Sim {
     /// An API that knows this key.
-    pub(super) fn new(options: SimOptions) -> Self {
+    pub fn new(options: SimOptions) -> Self {
         let number = |name: &str| options.switch(name).and_then(|text| text.parse().ok());
         Self {
             product_error_status: number("product_error_status").unwrap_or(400),
@@ -73,7 +80,7 @@ impl Sim {
     }
 
     /// Everything up to the signature: who asks, when, and whether the bytes are theirs.
-    pub(super) fn authenticate(&self, now_ms: i64, request: &SimRequest<'_>) -> Result<(), Refusal> {
+    pub fn authenticate(&self, now_ms: i64, request: &SimRequest<'_>) -> Result<(), Refusal> {
         let authorization =
             request.header("authorization").ok_or(gateway("MissingAuthenticationToken", 100_003, 401))?;
         let parts = Authorization::parse(authorization).ok_or(Refusal {
