@@ -48,6 +48,9 @@ struct Vector {
     replay: Option<Replay>,
 }
 
+/// Takes a request, or refuses it with a code.
+type Judge = Box<dyn Fn(&Captured) -> Result<(), String>>;
+
 /// One step of what we made, beside the vendor's.
 struct Stage {
     name: &'static str,
@@ -61,7 +64,7 @@ struct Replay {
     /// The same with one byte changed, each in another place.
     changes: Vec<Change>,
     /// What a fresh simulated API says at the time of the request: the error code, if it refuses.
-    judge: Box<dyn Fn(&Captured) -> Result<(), String>>,
+    judge: Judge,
     /// The code for a request that was changed after it was signed.
     mismatch: &'static str,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Account, Address, Api, Credentials};
 use crate::config::Secret;
 use crate::domain::Platform;
-use crate::providers::sim::{SimApi, SimOptions, SimReply, SimRequest, SimSession, Subject, World};
+use crate::providers::sim::{SimOptions, SimReply, SimSession, Subject};
 
 /// 2026-01-15T08:40:00Z.
 pub const NOW_MS: i64 = 1_768_466_400_000;
@@ -48,34 +48,4 @@ pub fn subject(id: &str, starts_s: &[i64]) -> Subject {
 /// A reply of this status and body.
 pub fn reply(status: u16, body: &str) -> SimReply {
     SimReply { action: "", status, headers: vec![], body: body.as_bytes().to_vec() }
-}
-
-/// How a simulated API answers a captured request: status and body.
-pub fn replay(
-    api: &mut dyn SimApi,
-    world: &World,
-    vector: &crate::providers::alibaba::vectors::Vector,
-) -> (u16, serde_json::Value) {
-    let wire = &vector.expected.request;
-    let mut headers = http::HeaderMap::new();
-    for (name, value) in &wire.headers {
-        let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
-        headers.append(name, http::HeaderValue::from_str(value).expect("a header's value"));
-    }
-    let method = wire.method.parse().expect("a method");
-    let (path, query) = wire.target.split_once('?').unwrap_or((&wire.target, ""));
-    let request = SimRequest { method: &method, path, query, headers: &headers, body: wire.body.as_bytes() };
-    assert!(api.claims(&request), "{}", vector.id);
-    let reply = api.answer(world, vector.date_ms(), &request);
-    (reply.status, serde_json::from_slice(&reply.body).expect("JSON"))
-}
-
-/// Options with the key of a captured request.
-pub fn options_of(vector: &crate::providers::alibaba::vectors::Vector) -> SimOptions {
-    SimOptions {
-        key_id: vector.inputs.access_key_id.clone(),
-        secret: vector.inputs.access_key_secret.clone(),
-        token: vector.inputs.security_token.clone(),
-        ..SimOptions::default()
-    }
 }

@@ -39,8 +39,6 @@ pub(crate) mod fixtures;
 pub mod gateway;
 pub mod rpc;
 pub mod sign;
-#[cfg(test)]
-pub(crate) mod vectors;
 
 pub use credentials::{Account, Credentials};
 pub use rpc::{Address, Api};

@@ -40,7 +40,7 @@ mod client;
 mod errors;
 mod guard;
 mod map;
-mod sim;
+pub mod sim;
 mod token;
 mod wire;
 

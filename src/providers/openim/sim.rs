@@ -30,7 +30,7 @@ const ADMIN_TOKENS: usize = 30;
 const GRACE_S: i64 = 300;
 
 /// The simulated API.
-pub(super) struct Sim {
+pub struct Sim {
     release: Release,
     admins: Vec<String>,
     secret: String,
@@ -73,7 +73,7 @@ impl Outcome {
 
 impl Sim {
     /// A server that knows this administrator and secret.
-    pub(super) fn new(options: SimOptions) -> Self {
+    pub fn new(options: SimOptions) -> Self {
         let number = |name: &str| options.switch(name).and_then(|text| text.parse::<u32>().ok());
         let gateways = number("gateways").map_or(1, |n| u64::from(n.max(1)));
         let down = match options.switch("gateways_down") {
@@ -97,8 +97,7 @@ impl Sim {
     }
 
     /// Takes a token that was made before.
-    #[cfg(test)]
-    pub(super) fn remember(&mut self, token: &str, user_id: &str) {
+    pub fn remember(&mut self, token: &str, user_id: &str) {
         self.keep(token.into(), user_id);
     }
 

@@ -51,7 +51,13 @@ impl Captured {
         &found.unwrap_or_else(|| panic!("no header {name} was captured")).1
     }
 
-    fn header_mut(&mut self, name: &str) -> &mut String {
+    /// Whether it has such a header.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+
+    /// A header's value, to change it.
+    pub fn header_mut(&mut self, name: &str) -> &mut String {
         let found = self.headers.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name));
         &mut found.unwrap_or_else(|| panic!("no header {name} was captured")).1
     }
