@@ -30,7 +30,7 @@
 use std::sync::Arc;
 
 use super::{Cloud, Session};
-use crate::config::{AccountSettings, Reader};
+use crate::config::{AccountSettings, Key, Need, Reader, Shape};
 
 pub mod credentials;
 pub mod errors;
@@ -56,18 +56,41 @@ fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Session> {
     Some(account)
 }
 
-/// The account behind a session, and the address of one of its products: the account's endpoint, or the public one of
-/// the region. Complains and returns `None` when the endpoint cannot be signed for.
+/// The key `region` of a source.
+pub const REGION_KEY: Key = Key {
+    name: "region",
+    shape: Shape::Text,
+    need: Need::Optional,
+    doc: "The instance's region, if it is not the account's.",
+};
+
+/// What a source of either product starts from.
+pub struct Connected {
+    /// The product's API, as the account asks it.
+    pub api: Api,
+    /// The instance's region: the source's own, else the account's.
+    pub region: String,
+    /// The instance's id.
+    pub instance: String,
+}
+
+/// Reads the keys that sources of both products have, `instance` and `region`, and finds the product's address: the
+/// account's endpoint, or the public one of the region. Complains and returns `None` when something is wrong with them.
 pub fn connect(
     source: &Reader<'_>,
     settings: &AccountSettings,
     session: &Session,
     product: &str,
-    region: Option<&str>,
-) -> Option<(Arc<Account>, Address)> {
+    version: &'static str,
+) -> Option<Connected> {
     let account = Arc::clone(session).downcast::<Account>().ok()?;
+    // Both are read before either is missed: each one's problem is to be told.
+    let instance = source.text("instance");
+    let region =
+        if source.has("region") { credentials::read_region(source) } else { Some(account.region.clone()) };
+    let (instance, region) = (instance?, region?);
     let address = match &settings.endpoint {
-        None => Address::public(product, region.unwrap_or(&account.region)),
+        None => Address::public(product, &region),
         Some(text) => match Address::configured(text) {
             Ok(address) => address,
             Err(words) => {
@@ -76,7 +99,7 @@ pub fn connect(
             }
         },
     };
-    Some((account, address))
+    Some(Connected { api: Api::new(account, address, version), region, instance })
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@
 
 use std::time::Duration;
 
-use super::alibaba::{self, Api};
+use super::alibaba::{self, Connected};
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, ProviderKind, Session};
 use crate::config::{AccountSettings, Key, Need, Reader, Shape};
@@ -94,12 +94,7 @@ const KEYS: &[Key] = &[
         need: Need::Required,
         doc: "The instance's id, such as post-cn-0pp12gl0001.",
     },
-    Key {
-        name: "region",
-        shape: Shape::Text,
-        need: Need::Optional,
-        doc: "The instance's region, if it is not the account's.",
-    },
+    alibaba::REGION_KEY,
     Key {
         name: "exact",
         shape: Shape::Flag,
@@ -149,23 +144,16 @@ impl ProviderKind for Mqtt {
         account: &AccountSettings,
         session: &Session,
     ) -> Option<Configured> {
-        let own_region = source.has("region").then(|| alibaba::credentials::read_region(source));
+        let connected = alibaba::connect(source, account, session, PRODUCT, VERSION);
         let trace_region = source.text("trace_region");
         let connect_time = source.flag("connect_time");
         if trace_region.is_some() && !connect_time {
             source.complain("trace_region", "has no effect without connect_time: true", None);
             return None;
         }
-        let instance = source.text("instance");
-        let own_region = match own_region {
-            Some(region) => Some(region?),
-            None => None,
-        };
-        let (account, address) = alibaba::connect(source, account, session, PRODUCT, own_region.as_deref())?;
-        let region = own_region.unwrap_or_else(|| account.region.clone());
-        let api = Api::new(account, address, VERSION);
+        let Connected { api, region, instance } = connected?;
         let trace_region = connect_time.then(|| trace_region.unwrap_or(region));
-        let provider = client::Client::new(api, instance?, source.flag("exact"), trace_region);
+        let provider = client::Client::new(api, instance, source.flag("exact"), trace_region);
         let evidence = if connect_time { Evidence::Reported } else { Evidence::None };
         Some(Configured { kind: Kind::Device, evidence, provider: Box::new(provider) })
     }

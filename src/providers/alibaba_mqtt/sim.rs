@@ -16,7 +16,7 @@ use jiff::tz::Offset;
 use serde_json::{Value, json};
 
 use super::{NAME, PRODUCT, SESSION, SESSIONS, VERSION};
-use crate::providers::alibaba::gateway::{Admitted, Gateway, Params, Product, Refusal};
+use crate::providers::alibaba::gateway::{Gateway, Params, Product, Refusal};
 use crate::providers::sim::{Population, SimApi, SimOptions, SimReply, SimRequest, Subject, Trouble, World};
 
 const MQTT: Product = Product {
@@ -61,23 +61,17 @@ impl SimApi for Sim {
     }
 
     fn answer(&mut self, world: &World, now_ms: i64, request: &SimRequest<'_>) -> SimReply {
-        let Admitted { action, params } = match self.gateway.admit(now_ms, request) {
-            Ok(admitted) => admitted,
-            Err(refused) => return refused,
-        };
-        let fields = instance(world, &params).and_then(|population| {
+        let Self { gateway, switches } = self;
+        gateway.answer(now_ms, request, |action, params| {
+            let population = instance(world, params)?;
             if action == SESSIONS.name {
-                self.switches.sessions(population, now_ms, &params)
+                switches.sessions(population, now_ms, params)
             } else if action == SESSION.name {
-                session(population, now_ms, &params)
+                session(population, now_ms, params)
             } else {
-                self.switches.trace(population, now_ms, &params)
+                switches.trace(population, now_ms, params)
             }
-        });
-        match fields {
-            Ok(fields) => self.gateway.accept(action, fields),
-            Err(refusal) => self.gateway.refuse(request, &refusal),
-        }
+        })
     }
 
     fn trouble(&mut self, trouble: Trouble, request: &SimRequest<'_>) -> SimReply {

@@ -31,7 +31,7 @@
 
 use std::time::Duration;
 
-use super::alibaba::{self, Api};
+use super::alibaba::{self, Connected};
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, ProviderKind, Session};
 use crate::config::{AccountSettings, Key, Need, Reader, Shape};
@@ -81,12 +81,7 @@ const KEYS: &[Key] = &[
         need: Need::Required,
         doc: "The app instance's id (SmartAGId), such as sag-wfjgn0001.",
     },
-    Key {
-        name: "region",
-        shape: Shape::Text,
-        need: Need::Optional,
-        doc: "The instance's region, if it is not the account's.",
-    },
+    alibaba::REGION_KEY,
     Key {
         name: "exact",
         shape: Shape::Flag,
@@ -124,16 +119,9 @@ impl ProviderKind for Smartag {
         account: &AccountSettings,
         session: &Session,
     ) -> Option<Configured> {
-        let own_region = source.has("region").then(|| alibaba::credentials::read_region(source));
-        let instance = source.text("instance");
-        let own_region = match own_region {
-            Some(region) => Some(region?),
-            None => None,
-        };
-        let (account, address) = alibaba::connect(source, account, session, PRODUCT, own_region.as_deref())?;
-        let region = own_region.unwrap_or_else(|| account.region.clone());
-        let api = Api::new(account, address, VERSION);
-        let provider = client::Client::new(api, region, instance?, source.flag("exact"));
+        let Connected { api, region, instance } =
+            alibaba::connect(source, account, session, PRODUCT, VERSION)?;
+        let provider = client::Client::new(api, region, instance, source.flag("exact"));
         Some(Configured { kind: Kind::User, evidence: Evidence::Reported, provider: Box::new(provider) })
     }
 

@@ -90,6 +90,23 @@ impl Gateway {
         }
     }
 
+    /// Answers as the product behind it does: `fields` says what a good reply to an action holds.
+    pub fn answer(
+        &mut self,
+        now_ms: i64,
+        request: &SimRequest<'_>,
+        fields: impl FnOnce(&'static str, &Params) -> Result<Value, Refusal>,
+    ) -> SimReply {
+        let Admitted { action, params } = match self.admit(now_ms, request) {
+            Ok(admitted) => admitted,
+            Err(refused) => return refused,
+        };
+        match fields(action, &params) {
+            Ok(fields) => self.accept(action, fields),
+            Err(refusal) => self.refuse(request, &refusal),
+        }
+    }
+
     /// The reply that refuses.
     pub fn refuse(&mut self, request: &SimRequest<'_>, refusal: &Refusal) -> SimReply {
         let id = self.request_id();

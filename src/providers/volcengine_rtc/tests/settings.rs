@@ -24,7 +24,7 @@ fn a_configured_source_asks_its_app_with_its_accounts_key() {
     let configuration = read(ACCOUNT, "    app_id: 123456\n").expect("a good configuration");
     let source = &configuration.sources[0];
     assert_eq!((source.target_kind, source.evidence), (Kind::User, Evidence::FirstSeen));
-    assert!((configuration.accounts[0].settings.requests_per_second - 20.0).abs() < f64::EPSILON);
+    assert!((configuration.accounts[0].settings.quota.per_second - 20.0).abs() < f64::EPSILON);
     let targets: Vec<Target<'_>> = source.roster.iter().collect();
     let (answer, _) = loopback().ask(source.provider.as_ref(), Question::Batch(&targets));
     assert!(answer.expect("an answer").rows[0].1.as_ref().is_ok_and(|seen| seen.online));
