@@ -35,8 +35,8 @@ fn ours(targets: u32) -> Store {
         roster.push(&id(number), TargetLabels::default());
     }
     let policy = Policy::at_once(Duration::from_secs(300));
-    let (name, kind) = ("measured".into(), Kind::User);
-    let spec = SourceSpec { name, provider: "openim", kind, evidence: Evidence::Reported, policy };
+    let (name, kind, evidence) = ("measured".into(), Kind::User, Evidence::Reported);
+    let spec = SourceSpec { name, provider: "openim", kind, evidence, platforms: false, policy };
     let store = Store::new();
     store.install(vec![Installed { spec, roster: Arc::new(roster) }]);
     let seen = Seen {

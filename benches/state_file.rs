@@ -1,5 +1,8 @@
 //! What a state file costs at so many targets: `cargo bench --bench state_file -- 1000000`.
 //!
+//! Half of the targets belong to a provider that says nothing of when connections began, so that their first-seen times are
+//! kept too: one connection each, in every round another one for a tenth of them.
+//!
 //! Prints bytes written, time and memory for the first save, for rounds of answers that are booked and saved in pieces
 //! as a second of polling brings them, and for the start after that.
 
@@ -13,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use presence_exporter::domain::{
-    Evidence, Kind, Moment, Policy, Roster, RowId, Seen, SourceSpec, TargetLabels, Tick,
+    ConnKey, Evidence, Kind, Moment, Policy, Roster, RowId, Seen, SourceSpec, TargetLabels, Tick,
 };
 use presence_exporter::store::{Installed, StateFile, Store};
 
@@ -23,18 +26,30 @@ const INTERVAL: u32 = 60;
 /// Rounds that are measured.
 const ROUNDS: u32 = 5;
 
+/// Each of two sources has half of the targets.
 fn store(targets: u32) -> Store {
-    let mut roster = Roster::new(0, 0);
-    for n in 0..targets {
-        roster.push(&format!("user-{n:08}"), TargetLabels::default());
-    }
-    let policy = Policy::at_once(Duration::from_secs(300));
-    let (name, kind) = ("measured".into(), Kind::User);
-    let spec =
-        SourceSpec { name, provider: "openim", kind, evidence: Evidence::Reported, platforms: false, policy };
+    let source = |number: u16, provider, evidence| {
+        let mut roster = Roster::new(number, 0);
+        for n in 0..targets / 2 {
+            roster.push(&format!("user-{n:08}"), TargetLabels::default());
+        }
+        let policy = Policy::at_once(Duration::from_secs(300));
+        let name = format!("measured-{number}").into();
+        let spec = SourceSpec { name, provider, kind: Kind::User, evidence, platforms: false, policy };
+        Installed { spec, roster: Arc::new(roster) }
+    };
     let store = Store::new();
-    store.install(vec![Installed { spec, roster: Arc::new(roster) }]);
+    store.install(vec![
+        source(0, "alibaba_mqtt", Evidence::Reported),
+        source(1, "openim", Evidence::FirstSeen),
+    ]);
     store
+}
+
+/// What the round's answer says of a target: online, on one connection.
+fn seen(round: u32, index: u32) -> Seen {
+    let changed = (0..=round).rev().find(|round| index % 10 == round % 10).unwrap_or(0);
+    Seen { conns: vec![ConnKey(u64::from(index) << 8 | u64::from(changed))], ..Seen::online() }
 }
 
 /// Resident memory now and at most, in MB.
@@ -47,35 +62,54 @@ fn memory() -> (u64, u64) {
     (of("VmRSS:"), of("VmHWM:"))
 }
 
+/// Bytes that this process caused to be sent to the disk.
+fn written() -> u64 {
+    let counters = std::fs::read_to_string("/proc/self/io").unwrap();
+    counters.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap().parse().unwrap()
+}
+
 fn main() {
     let targets = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(100_000_u32);
+    #[allow(clippy::cast_precision_loss, reason = "to be looked at")]
+    let each = |bytes: u64| bytes as f64 / f64::from(targets / 2 / INTERVAL * 2 * INTERVAL);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
     let start = Moment { tick: Tick::ZERO, unix_ms: 1_700_000_000_000 };
     let live = store(targets);
     println!("{targets} targets: {:?} MB before the file is opened", memory());
     let began = Instant::now();
+    let disk = written();
     let mut file = StateFile::open(&path, &live, start).unwrap().file;
-    println!("opened anew in {:?}, file {} bytes", began.elapsed(), std::fs::metadata(&path).unwrap().len());
+    println!(
+        "opened anew in {:?}, file {} bytes, {} bytes written",
+        began.elapsed(),
+        std::fs::metadata(&path).unwrap().len(),
+        written() - disk
+    );
     for round in 0..ROUNDS {
         let (mut bytes, mut slowest, mut booked) = (0, Duration::ZERO, Duration::ZERO);
+        let disk = written();
         for second in 0..INTERVAL {
             let now = start.plus(Duration::from_secs((round * INTERVAL + second).into()));
-            let part = targets / INTERVAL;
-            let rows: Vec<_> = (second * part..(second + 1) * part)
-                .map(|index| (RowId { source: 0, generation: 0, index }, Ok(Seen::online())))
+            let part = targets / 2 / INTERVAL;
+            let rows: Vec<_> = [0, 1]
+                .into_iter()
+                .flat_map(|source| (second * part..(second + 1) * part).map(move |index| (source, index)))
+                .map(|(source, index)| (RowId { source, generation: 0, index }, Ok(seen(round, index))))
                 .collect();
             let began = Instant::now();
             live.answered(now, &rows);
             booked += began.elapsed();
             let began = Instant::now();
-            bytes += file.save(&live).unwrap();
+            bytes += file.save(&live, now).unwrap();
             slowest = slowest.max(began.elapsed());
         }
         let length = std::fs::metadata(&path).unwrap().len();
         println!(
-            "round {round}: {bytes} bytes written, slowest save {slowest:?}, booking {booked:?}, file {length} bytes, \
-             memory (now, most) {:?} MB",
+            "round {round}: {bytes} bytes written ({:.0} a target; the system says {:.0}), slowest save {slowest:?}, \
+             booking {booked:?}, file {length} bytes, memory (now, most) {:?} MB",
+            each(bytes),
+            each(written() - disk),
             memory()
         );
     }

@@ -73,7 +73,7 @@ impl Saving {
     /// Saves, and returns when to do so again. While the disk fails, pages show rows at most as old as after a save: they
     /// are published all the same.
     fn save(&mut self) -> Tick {
-        let saved = self.file.save(&self.store);
+        let saved = self.file.save(&self.store, self.clock.now());
         let now = self.clock.now();
         match saved {
             Ok(_) => {

@@ -10,6 +10,7 @@
 //! for the reader's own instant. It asks no clock and knows no provider and no metric.
 
 mod first_seen;
+mod memos;
 mod platforms;
 mod snapshot;
 pub mod state_file;
@@ -20,10 +21,12 @@ use std::time::Duration;
 use crate::domain::{Evidence, Fault, Moment, Roster, RowId, Seen, SourceSpec, State, Tick};
 
 use first_seen::FirstSeen;
+use memos::Memos;
+pub use memos::{MEMO_BYTES_MAX, MEMO_NAME_MAX, MEMOS_MAX};
 use platforms::ByPlatform;
 use snapshot::{Chunk, locate};
 pub use snapshot::{Counts, Snapshot, SourceSnapshot};
-use state_file::Found;
+use state_file::{Found, FoundSource};
 pub use state_file::{Opened, StateFile};
 
 /// Rows in a chunk: what a writer copies at most when a page is being read, 32 KiB.
@@ -64,6 +67,7 @@ struct Inner {
     published: Option<Arc<Snapshot>>,
     /// When the first answer came that no save has taken up yet.
     unsaved_since: Option<Tick>,
+    memos: Arc<Memos>,
 }
 
 #[derive(Debug)]
@@ -216,25 +220,29 @@ impl Store {
     }
 
     /// Puts what an earlier process knew into the sources, which were not asked yet.
-    fn restore(&self, now: Moment, found: Vec<Found>) {
+    fn restore(&self, now: Moment, found: Found) {
         let mut inner = self.lock();
-        for (source, found) in inner.sources.iter_mut().zip(found) {
-            for (index, restored) in (0..).zip(found.rows) {
-                if let (Some(restored), Some(state)) = (restored, state_mut(&mut source.chunks, index)) {
-                    *state = restored;
-                }
-            }
-            let now_s = u32::try_from(now.unix_seconds()).unwrap_or(0);
-            for (index, kept) in &found.stays {
-                let observed_s = state_mut(&mut source.chunks, *index)
-                    .and_then(|state| state.saved(&source.spec.policy))
-                    .map_or(0, |saved| saved.observed_s);
-                let unasked = Duration::from_secs(now_s.saturating_sub(observed_s).into());
-                let after_gap = unasked > source.spec.policy.max_age;
-                source.first_seen.restore(*index, kept, now.tick, after_gap);
-            }
-            source.log_since_ms = found.log_since_ms;
+        inner.memos = Arc::new(found.memos);
+        for (source, found) in inner.sources.iter_mut().zip(found.sources) {
+            source.restore(now, found);
         }
+    }
+
+    /// What was kept under this name, by this process or an earlier one.
+    pub fn memo(&self, name: &str) -> Option<Vec<u8>> {
+        let mut inner = self.lock();
+        let bytes = inner.memos.get(name).map(|(_, bytes)| Arc::clone(bytes))?;
+        if !inner.memos.is_used(name) {
+            Arc::make_mut(&mut inner.memos).used(name);
+        }
+        Some(bytes.to_vec())
+    }
+
+    /// Keeps these bytes under this name, with the rows: where a state file is in use, the next save that takes up a row's
+    /// change takes up this one as well. Without bytes nothing is kept. False when it is longer than [`MEMO_BYTES_MAX`], its
+    /// name than [`MEMO_NAME_MAX`], or there are [`MEMOS_MAX`] already that this process asked for.
+    pub fn keep_memo(&self, name: &str, bytes: &[u8]) -> bool {
+        Arc::make_mut(&mut self.lock().memos).keep(name, bytes)
     }
 
     /// One row as it is now.
@@ -264,7 +272,10 @@ impl Inner {
     }
 
     fn live(&self) -> Snapshot {
-        Snapshot { sources: self.sources.iter().map(Source::snapshot).collect() }
+        Snapshot {
+            sources: self.sources.iter().map(Source::snapshot).collect(),
+            memos: Arc::clone(&self.memos),
+        }
     }
 }
 
@@ -304,6 +315,24 @@ impl Source {
         {
             *counts = ByPlatform::of(seen);
         }
+    }
+
+    fn restore(&mut self, now: Moment, found: FoundSource) {
+        for (index, restored) in (0..).zip(found.rows) {
+            if let (Some(restored), Some(state)) = (restored, state_mut(&mut self.chunks, index)) {
+                *state = restored;
+            }
+        }
+        let now_s = u32::try_from(now.unix_seconds()).unwrap_or(0);
+        for (index, kept) in &found.stays {
+            let observed_s = state_mut(&mut self.chunks, *index)
+                .and_then(|state| state.saved(&self.spec.policy))
+                .map_or(0, |saved| saved.observed_s);
+            let unasked = Duration::from_secs(now_s.saturating_sub(observed_s).into());
+            let after_gap = unasked > self.spec.policy.max_age;
+            self.first_seen.restore(*index, kept, now.tick, after_gap);
+        }
+        self.log_since_ms = found.log_since_ms;
     }
 
     fn failed(&mut self, index: u32, at: Moment, fault: Fault) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::CHUNK_ROWS;
 use super::first_seen::Stays;
+use super::memos::Memos;
 use super::platforms::ByPlatform;
 use crate::domain::presence::Presence;
 use crate::domain::{Moment, Platform, Roster, SourceSpec, State};
@@ -16,6 +17,7 @@ use crate::domain::{Moment, Platform, Roster, SourceSpec, State};
 pub struct Snapshot {
     /// The sources, in the order of the configuration.
     pub sources: Vec<SourceSnapshot>,
+    pub(super) memos: Arc<Memos>,
 }
 
 /// One source with its rows at one instant.

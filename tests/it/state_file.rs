@@ -1,7 +1,8 @@
 //! The real program with a state file, killed again and again: nothing that a page showed goes back or is lost, and nobody
 //! is offline for it.
 //!
-//! To kill it more often, raise [`ROUNDS`]; a round takes one to three seconds.
+//! To kill it more often: `PRESENCE_KILLS=200 cargo test --test it state_file:: -- --nocapture`; a round takes one to three
+//! seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,8 +21,13 @@ use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::sim::{Population, SimSession, Subject, World};
 use presence_exporter::simulator::{Options, Scenario, Setup, Simulator};
 
-/// How often the program is killed.
+/// How often the program is killed, unless `PRESENCE_KILLS` says otherwise.
 const ROUNDS: u64 = 12;
+
+#[allow(clippy::disallowed_methods, reason = "whoever runs the test says how long")]
+fn rounds() -> u64 {
+    std::env::var("PRESENCE_KILLS").map_or(ROUNDS, |kills| kills.parse().unwrap())
+}
 
 /// Who is asked about: providers whose answers come by batches, with connections that are named and without.
 const PROVIDERS: [&str; 3] = ["alibaba_mqtt", "openim", "volcengine_rtc"];
@@ -39,10 +45,10 @@ const NEVER_BACK: [&str; 6] = [
     "presence_reconnects_total{",
 ];
 
-fn world(now_ms: i64) -> World {
+fn world(now_ms: i64, rounds: u64) -> World {
     let kinds: Vec<_> = REGISTRY.iter().copied().filter(|kind| PROVIDERS.contains(&kind.name())).collect();
     let scenario = Scenario { default_targets: TARGETS, ..Scenario::default() };
-    let end_ms = now_ms + 1000 * (60 + 10 * i64::try_from(ROUNDS).unwrap());
+    let end_ms = now_ms + 1000 * (60 + 10 * i64::try_from(rounds).unwrap());
     let mut next_id = 0x7_0000_0000;
     let mut session = |start_ms, end_ms| {
         next_id += 1;
@@ -156,7 +162,8 @@ impl Shown {
 #[test]
 fn a_program_that_is_killed_at_random_moments_loses_nothing_that_it_showed() {
     let clock = Arc::new(SystemClock::start());
-    let world = world(clock.now().unix_ms);
+    let rounds = rounds();
+    let world = world(clock.now().unix_ms, rounds);
     let kinds: Vec<_> = REGISTRY.iter().copied().filter(|kind| PROVIDERS.contains(&kind.name())).collect();
     let steady = world.populations.iter().flat_map(|p| p.subjects.iter().step_by(2));
     let always_online = steady.map(|subject| format!("target=\"{}\"", subject.id)).collect();
@@ -174,7 +181,8 @@ fn a_program_that_is_killed_at_random_moments_loses_nothing_that_it_showed() {
     let handle = thread::spawn(move || runtime.block_on(serving.serve(std::future::pending::<()>())));
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut shown = Shown { always_online, ..Shown::default() };
-    for round in 0..ROUNDS {
+    let began = clock.now();
+    for round in 0..rounds {
         let lives = Duration::from_millis(fastrand::u64(300..2_600));
         let program = Program::start(folder.path(), address);
         let dies = clock.now().tick + lives;
@@ -193,18 +201,22 @@ fn a_program_that_is_killed_at_random_moments_loses_nothing_that_it_showed() {
     let moved =
         shown.highest.iter().filter(|(series, value)| series.contains("_transitions_") && **value > 0.0);
     assert!(moved.count() > TARGETS / 2 && shown.restored > TARGETS && shown.confirmed > TARGETS, "{log}");
-    println!("{ROUNDS} times killed, {} pages, {} series", shown.pages, shown.highest.len());
+    let took = clock.now().tick.since(began.tick);
+    println!("{rounds} times killed in {took:.0?}, {} pages, {} series", shown.pages, shown.highest.len());
 }
 
 #[test]
 fn a_file_in_use_or_in_no_good_place_is_an_error_that_says_so() {
     let clock = Arc::new(SystemClock::start());
     let simulator =
-        Simulator::bind_world(&Options::default(), REGISTRY, world(clock.now().unix_ms), clock).unwrap();
+        Simulator::bind_world(&Options::default(), REGISTRY, world(clock.now().unix_ms, 1), clock).unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.yaml"), simulator.config_yaml(&Setup::default())).unwrap();
-    let locked = File::create(folder.path().join("state")).unwrap();
-    locked.try_lock().unwrap();
+    let first =
+        Program::start(folder.path(), TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    while !std::fs::read_to_string(folder.path().join("log")).unwrap().contains("state restored") {
+        thread::sleep(Duration::from_millis(20));
+    }
     let said = |state: &Path| {
         let output = Command::new(env!("CARGO_BIN_EXE_presence-exporter"))
             .args(["--web.listen-address", "127.0.0.1:0", "--config.file"])
@@ -218,6 +230,7 @@ fn a_file_in_use_or_in_no_good_place_is_an_error_that_says_so() {
     };
     let in_use = said(&folder.path().join("state"));
     assert!(in_use.contains("state: is in use by another process"), "{in_use}");
+    first.kill();
     let nowhere = said(&folder.path().join("missing/state"));
     assert!(nowhere.contains("missing/state: cannot be opened for writing"), "{nowhere}");
 }
