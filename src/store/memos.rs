@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(memos.get("a"), None);
         assert!(memos.keep("c", b"4"));
         assert_eq!(memos.get("c").map(|(slot, _)| slot), Some(0), "a free place is taken again");
-        assert!(!memos.keep("long", &[0; MEMO_BYTES_MAX + 1]));
+        assert!(!memos.keep("long", &vec![0; MEMO_BYTES_MAX + 1]));
         assert!(!memos.keep(&"n".repeat(MEMO_NAME_MAX + 1), b"1"));
     }
 

@@ -212,7 +212,6 @@ impl Database {
         {
             let mut replace = transaction.prepare(REPLACE)?;
             let mut delete = transaction.prepare("DELETE FROM pieces WHERE key = ?1")?;
-            let before = |key| known.get(&key).filter(|_| !anew);
             for change in changes {
                 let (key, checksum) = match change {
                     Change::Write(key, mut bytes) => {
@@ -226,8 +225,12 @@ impl Database {
                         (key, None)
                     }
                 };
-                before(key).into_iter().for_each(|checksum| sum.take(*checksum));
-                checksum.into_iter().for_each(|checksum| sum.add(checksum));
+                if let Some(before) = known.get(&key).filter(|_| !anew) {
+                    sum.take(*before);
+                }
+                if let Some(checksum) = checksum {
+                    sum.add(checksum);
+                }
                 new.push((key, checksum));
             }
             replace.execute(params![SUM_KEY, sum.piece()])?;

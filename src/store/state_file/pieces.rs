@@ -62,7 +62,7 @@ pub(super) fn changes<'a>(
             [kind::IDS, kind::ROWS, kind::STAYS].map(|kind| Change::Drop(key(kind, place, piece)))
         });
         let source = match live {
-            Some(live) => write(key(kind::SOURCE, place, 0), last.map(source), source(live)),
+            Some(live) => write(key(kind::SOURCE, place, 0), last.map(source).as_deref(), source(live)),
             None => Some(Change::Drop(key(kind::SOURCE, place, 0))),
         };
         let within = live.into_iter().flat_map(move |live| {
@@ -77,8 +77,8 @@ fn pieces(source: Option<&SourceSnapshot>) -> usize {
     source.map_or(0, |source| (source.roster.len() as usize).div_ceil(PIECE_ROWS))
 }
 
-fn write(key: i64, before: Option<Vec<u8>>, now: Vec<u8>) -> Option<Change> {
-    (before.as_ref() != Some(&now)).then_some(Change::Write(key, now))
+fn write(key: i64, before: Option<&[u8]>, now: Vec<u8>) -> Option<Change> {
+    (before != Some(&*now)).then_some(Change::Write(key, now))
 }
 
 fn source(source: &SourceSnapshot) -> Vec<u8> {
@@ -100,7 +100,7 @@ fn ids<'a>(
     let changed = if same { 0 } else { pieces(Some(live)) };
     (0..changed).filter_map(move |piece| {
         let before = last.filter(|last| piece < pieces(Some(last))).map(|last| id_piece(last, piece));
-        write(key(kind::IDS, place, piece), before, id_piece(live, piece))
+        write(key(kind::IDS, place, piece), before.as_deref(), id_piece(live, piece))
     })
 }
 
@@ -126,7 +126,7 @@ fn rows<'a>(
         let parts = chunk.rows.chunks(PIECE_ROWS).enumerate().filter(move |_| !same);
         parts.filter_map(move |(part, rows)| {
             let before = before.and_then(|before| part_of(before, part)).map(|rows| row_piece(live, rows));
-            write(key(kind::ROWS, place, number * PARTS + part), before, row_piece(live, rows))
+            write(key(kind::ROWS, place, number * PARTS + part), before.as_deref(), row_piece(live, rows))
         })
     })
 }
@@ -154,7 +154,9 @@ fn row_piece(source: &SourceSnapshot, rows: &[State]) -> Vec<u8> {
             saved.transitions,
             saved.reconnects,
         ];
-        numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        for number in numbers {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
         bytes.push(known | flag(saved.online, ONLINE) | flag(saved.settled_online, SETTLED_ONLINE));
     }
     bytes
@@ -180,7 +182,7 @@ fn stays<'a>(
                 |stays: Option<&Arc<Stays>>| stays.map_or(Vec::new(), |stays| stay_piece(stays, piece));
             let (before, now) = (part(before), part(now));
             let key = key(kind::STAYS, place, piece);
-            if now.is_empty() { Some(Change::Drop(key)) } else { write(key, Some(before), now) }
+            if now.is_empty() { Some(Change::Drop(key)) } else { write(key, Some(&before), now) }
         })
     })
 }

@@ -192,7 +192,9 @@ fn memos_go_on_with_the_rows() {
     let (_folder, path) = folder();
     let store = store(&[("a", &ids(0..10))]);
     let mut file = StateFile::open(&path, &store, at(0)).expect("the place is good").file;
-    assert!(store.keep_memo("spent", b"12") && store.keep_memo("other", &[7; crate::store::MEMO_BYTES_MAX]));
+    assert!(
+        store.keep_memo("spent", b"12") && store.keep_memo("other", &vec![7; crate::store::MEMO_BYTES_MAX])
+    );
     file.save(&store, at(1)).expect("there is room");
     assert!(
         store.keep_memo("spent", b"13") && store.keep_memo("other", b"") && store.keep_memo("third", b"3")

@@ -58,7 +58,7 @@ fn saves() -> Saves {
     tell(&store, 0, 0..1300, at(10), &[1]);
     tell(&store, 1, 0..150, at(11), &[5, 6]);
     store.log_read(0, 0, 77);
-    assert!(store.keep_memo("spent", b"12") && store.keep_memo("long", &[3; 20_000]));
+    assert!(store.keep_memo("spent", b"12") && store.keep_memo("long", &vec![3; 20_000]));
     file.save(&store, at(12)).expect("there is room");
     let first = kept(&store);
     let first_bytes = fs::read(&path).expect("it is there");
