@@ -69,7 +69,7 @@ pub struct WebFlags {
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
     pub telemetry_path: TelemetryPath,
     /// Pages of metrics served at once at most; 0: no limit
-    #[arg(long = "web.max-requests", value_name = "COUNT", default_value_t = MAX_REQUESTS)]
+    #[arg(long = "web.max-requests", value_name = "COUNT", default_value_t = MAX_REQUESTS, value_parser = count)]
     pub max_requests: usize,
 }
 
@@ -232,6 +232,10 @@ pub struct Simulate {
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write it like 30s, 5m or 1h 30m".to_owned())
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "it must be a whole number, 0 or more".to_owned())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

@@ -249,7 +249,8 @@ impl Book {
         page.logged = Some(failure.fault);
         let (account, source, fault) = (&self.account, &source.name, failure.fault);
         let action = receipt.action.unwrap_or("none");
-        let request_id = receipt.request_id.as_deref().unwrap_or("");
+        // A question that got no answer may have none; then the field is left out.
+        let request_id = receipt.request_id.as_deref();
         warn!(%account, %source, %fault, action, request_id, reason = failure.message, "a question failed");
     }
 }

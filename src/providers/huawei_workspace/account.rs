@@ -121,11 +121,7 @@ pub fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Session> 
     let project_id = reader.text("project_id");
     let project_is_bad = project_id.as_deref().is_some_and(|id| !is_project_id(id));
     if project_is_bad {
-        reader.complain(
-            "project_id",
-            "this is no project id",
-            Some("32 hexadecimal digits, from the console's My Credentials".into()),
-        );
+        reader.complain("project_id", "this is no project id", Some(PROJECT_ID_HINT.into()));
     }
     let key = read_key(reader, project_id.clone());
     let password = read_password(reader, project_id, region);
@@ -156,6 +152,10 @@ pub fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Session> 
     let (endpoint, auth) = (endpoint?, auth?);
     (!project_is_bad).then(|| Arc::new(Account { endpoint, auth }) as Session)
 }
+
+/// What may stand there, in words: what [`is_project_id`] takes.
+const PROJECT_ID_HINT: &str =
+    "1 to 64 letters, digits, - and _; Huawei's are 32 hexadecimal digits, in the console's My Credentials";
 
 const KEY_KEYS: [&str; 3] = ["access_key_id", "access_key_secret", "security_token"];
 const PASSWORD_KEYS: [&str; 4] = ["iam_user", "iam_password", "iam_domain", "iam_endpoint"];

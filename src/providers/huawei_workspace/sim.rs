@@ -10,7 +10,9 @@
 //! | --- | --- |
 //! | `auth` | `key`, `password`: what [`SimApi::account_keys`] gives (both always work) |
 //! | `project_id` | the project that the account may ask about |
-//! | `token_life_s` | seconds that a token lives, 86400 |
+//! | `token_life_s` | seconds that an IAM token lives, 86400 |
+//! | `token_expires_ms` | Unix milliseconds from which the temporary key is expired; never |
+//! | `user_disabled_ms` | Unix milliseconds from which the IAM user is disabled: no token is taken, none is issued; never |
 //! | `calls_per_second` | Workspace calls that are let through in a second; none: no limit |
 //! | `subject` | `desktop`; `user`: subjects are users, each with a desktop of its own |
 //! | `match` | `name`, `id`: what a subject's id is to its desktop |
@@ -19,7 +21,7 @@
 //! | `end_time` | `absent`, `null`, `empty`: how a record without an end says so |
 //! | `order` | `newest`, `oldest` first |
 //! | `visibility_delay_s` | how late records and their changes show, 0 |
-//! | `limit_cap` | `1000`, `100`: the rows of a page at most, whatever is asked for |
+//! | `limit_cap` | `1000` (the most), `100` or any: the rows of a page at most, whatever is asked for |
 //! | `transaction_id`, `rtt`, `desktop_id` | `present`, `absent` in records |
 //! | `user_domain` | what stands behind `@` in the users of records; none |
 //! | `insert_between_pages` | `no`, `yes`: each page but a first finds a new row at the list's front |

@@ -70,7 +70,7 @@ impl Client {
         net: &Net,
     ) -> Result<Rows, Miss> {
         let about_token = AtomicBool::new(false);
-        let build = |stamp: &_| post(&self.account.endpoint, self.mode.path(), Some(token), body, stamp);
+        let build = |stamp: &_| post(net, &self.account.endpoint, self.mode.path(), Some(token), body, stamp);
         let read = |reply: &Reply| self.read(reply, targets, &about_token, net);
         let rows = net.call(self.action(), build, read).await;
         let about_token = about_token.into_inner();

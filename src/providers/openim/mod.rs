@@ -34,7 +34,7 @@ use crate::ports::Request;
 use self::token::{Account, Api, Login, Token};
 use super::http::Stamp;
 use super::sim::{SimApi, SimOptions};
-use super::{Action, Cloud, Configured, Failure, ProviderKind, Session};
+use super::{Action, Cloud, Configured, Failure, Net, ProviderKind, Session};
 
 mod client;
 mod errors;
@@ -213,17 +213,21 @@ fn login(account: &Reader<'_>) -> Option<Login> {
     }
 }
 
-/// Every request looks like this: JSON, traced by an id of its own, with a token except where one is asked for.
+/// Every request looks like this: JSON, traced by an id of its own, with a token except where one is asked for. The server
+/// writes that id to its log, and so it is the request's id for people too.
 fn post(
+    net: &Net,
     endpoint: &str,
     path: &str,
     token: Option<&Token>,
     body: &Bytes,
     stamp: &Stamp,
 ) -> Result<Request, Failure> {
+    let id = stamp.nonce_hex();
+    net.note_request_id(&id);
     let mut request = http::Request::post(format!("{endpoint}{path}"))
         .header(CONTENT_TYPE, "application/json")
-        .header("operationid", stamp.nonce_hex());
+        .header("operationid", id);
     if let Some(token) = token {
         request = request.header("token", token.value.clone());
     }

@@ -3,6 +3,9 @@
 //! Switches: `server` (a release's tag, `v3.0.0` to `v3.8.3-patch.16`, the default, or `main`), `admins` (comma-separated;
 //! by default the key id), `token_seconds` (a token's life, 7776000), `gateways` (1), `gateways_down` (numbers from 0,
 //! comma-separated, or `all`), `auth_down` (`true`) and `limiter` (`true`: every request is one too many).
+//! `ready_token_expires_ms`: the account is given a ready token, good until then (Unix milliseconds), and no secret.
+//! `token_host_ahead_s`: the host that makes tokens has a clock that is so many seconds ahead of the one that checks them,
+//! until `token_host_right_ms` (Unix milliseconds of the latter; never).
 //!
 //! Deliberately absent: version 2, and the endpoints that the exporter does not ask.
 
@@ -35,6 +38,8 @@ pub struct Sim {
     admins: Vec<String>,
     secret: String,
     token_seconds: i64,
+    /// By how many seconds the clock of the host that makes tokens is ahead, and when it is set right.
+    host_ahead: (i64, i64),
     gateways: u64,
     down: Vec<u64>,
     auth_down: bool,
@@ -82,18 +87,31 @@ impl Sim {
         };
         let admins = options.switch("admins").unwrap_or(&options.key_id).split(',').map(String::from);
         let server = options.switch("server").unwrap_or("v3.8.3-patch.16");
-        Self {
+        let ahead_s = number("token_host_ahead_s").map_or(0, i64::from);
+        let mut sim = Self {
             release: Release::parse(server).expect("the switch names a release"),
             admins: admins.collect(),
             secret: options.secret.clone(),
             token_seconds: number("token_seconds").map_or(7_776_000, i64::from),
+            host_ahead: (ahead_s, instant_ms(&options, "token_host_right_ms").unwrap_or(i64::MAX)),
             gateways,
             down,
             auth_down: options.switch("auth_down") == Some("true"),
             limiter: options.switch("limiter") == Some("true"),
             tokens: VecDeque::new(),
             options,
+        };
+        if let Some(token) = sim.ready_token() {
+            sim.keep(token, &sim.options.key_id.clone());
         }
+        sim
+    }
+
+    /// The token that the account is given instead of the secret.
+    fn ready_token(&self) -> Option<String> {
+        let exp = instant_ms(&self.options, "ready_token_expires_ms")?.div_euclid(1000);
+        let user_id = self.options.key_id.clone();
+        Some(Claims { user_id, platform_id: 10, exp, nbf: None, iat: None }.sign(&self.secret))
     }
 
     /// Takes a token that was made before.
@@ -143,10 +161,10 @@ impl Sim {
         }
         match request.path {
             "/auth/get_admin_token" if release.has_admin_token() => {
-                return self.log_in(unix_s, request.body, false);
+                return self.log_in(self.token_host_s(unix_s), request.body, false);
             }
             "/auth/user_token" if !release.has_admin_token() => {
-                return self.log_in(unix_s, request.body, true);
+                return self.log_in(self.token_host_s(unix_s), request.body, true);
             }
             _ => {}
         }
@@ -190,6 +208,12 @@ impl Sim {
             }
         }
         Ok(claims.user_id)
+    }
+
+    /// What the clock shows at the host that makes tokens.
+    fn token_host_s(&self, now_s: i64) -> i64 {
+        let (ahead_s, until_ms) = self.host_ahead;
+        if now_s < until_ms.div_euclid(1000) { now_s + ahead_s } else { now_s }
     }
 
     fn log_in(&mut self, now_s: i64, body: &[u8], with_platform: bool) -> Outcome {
@@ -273,7 +297,11 @@ impl SimApi for Sim {
     }
 
     fn account_keys(&self, _: &str) -> Vec<(&'static str, String)> {
-        vec![("admin_user_id", quoted(&self.options.key_id)), ("secret", quoted(&self.options.secret))]
+        let login = match self.ready_token() {
+            Some(token) => ("token", quoted(&token)),
+            None => ("secret", quoted(&self.options.secret)),
+        };
+        vec![("admin_user_id", quoted(&self.options.key_id)), login]
     }
 
     fn source_keys(&self, _: &Population) -> Vec<(&'static str, String)> {
@@ -305,6 +333,11 @@ fn reply(request: &SimRequest<'_>, outcome: Outcome) -> SimReply {
         _ => "application/json",
     };
     SimReply { action, status, headers: vec![("Content-Type", content_type.into())], body: body.into_bytes() }
+}
+
+/// The value of a switch that is an instant in Unix milliseconds.
+fn instant_ms(options: &SimOptions, name: &str) -> Option<i64> {
+    options.switch(name)?.parse().ok()
 }
 
 /// A text as a YAML scalar: JSON's quoting is YAML's too.

@@ -240,7 +240,7 @@ impl Account {
         };
         let ask = TokenAsk { secret: secret.expose(), platform_id, user_id: &self.admin_user_id };
         let body = Bytes::from(serde_json::to_vec(&ask).expect("texts and a number are always JSON"));
-        let build = |stamp: &_| post(&self.endpoint, path, None, &body, stamp);
+        let build = |stamp: &_| post(net, &self.endpoint, path, None, &body, stamp);
         net.call(action, build, |reply| read_token(door, reply)).await
     }
 }

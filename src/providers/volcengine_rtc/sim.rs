@@ -2,8 +2,9 @@
 //! `QueryOnlineStatus` from the world.
 //!
 //! The order of checks and the 900 s of clock difference follow the vendor's error pages. Switches:
-//! `product_error_status` (`400`, or `200` as the product also does it), `calls_per_second` (100; `0` for no limit) and
-//! `denied` (`true`: the key may not ask this).
+//! `product_error_status` (`400`, or `200` as the product also does it), `calls_per_second` (100; `0` for no limit),
+//! `denied` (`true`: the key may not ask this) and `token_expires_ms` (Unix milliseconds from which the temporary key is
+//! expired: its token is then as bad as a wrong one).
 //!
 //! Deliberately absent: the presigned form of requests, and every other action.
 
@@ -34,6 +35,8 @@ pub struct Sim {
     options: SimOptions,
     product_error_status: u16,
     calls_per_second: usize,
+    /// When the temporary key ends, in Unix milliseconds.
+    token_expires_ms: i64,
     /// When the last calls came, in milliseconds; never more than `calls_per_second`.
     calls: VecDeque<i64>,
     serial: u64,
@@ -73,6 +76,10 @@ impl Sim {
         Self {
             product_error_status: number("product_error_status").unwrap_or(400),
             calls_per_second: number("calls_per_second").map_or(100, usize::from),
+            token_expires_ms: options
+                .switch("token_expires_ms")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(i64::MAX),
             calls: VecDeque::new(),
             serial: 0,
             options,
@@ -110,7 +117,8 @@ impl Sim {
         let names: Vec<&str> = parts.signed_headers.split(';').collect();
         if let Some(token) = &self.options.token {
             let sent = request.header("x-security-token");
-            if !names.contains(&"x-security-token")
+            if now_ms >= self.token_expires_ms
+                || !names.contains(&"x-security-token")
                 || !sent.is_some_and(|sent| same(sent.as_bytes(), token.as_bytes()))
             {
                 return Err(Refusal { code: "InvalidSecretToken", number: None, status: 401 });

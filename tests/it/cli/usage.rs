@@ -18,8 +18,11 @@ fn a_wrong_command_line_is_64_and_says_what_is_wrong() {
         (&["--web.listen-address=:65536"], "the port is not a number from 0 to 65535"),
         (&["--web.telemetry-path=metrics"], "the path must begin with /"),
         (&["--web.telemetry-path=/-/ready"], "has another meaning here"),
-        (&["--web.max-requests=-1"], "invalid value '-1' for '--web.max-requests <COUNT>'"),
-        (&["--web.max-requests=many"], "invalid digit found in string"),
+        (
+            &["--web.max-requests=-1"],
+            "invalid value '-1' for '--web.max-requests <COUNT>': it must be a whole number, 0 or more",
+        ),
+        (&["--web.max-requests=many"], "it must be a whole number, 0 or more"),
         (&["--log.level=loud"], "[possible values: error, warn, info, debug]"),
         (&["--log.format=xml"], "[possible values: logfmt, json]"),
         (&["query"], "<SOURCE>"),

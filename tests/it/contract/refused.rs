@@ -57,30 +57,111 @@ fn a_temporary_key_works_with_its_token_and_not_with_another() {
     }
 }
 
+/// How long the credentials of the next test are good.
+const GOOD_FOR: Duration = Duration::from_secs(120);
+
+/// The simulated API of a provider whose token is good for [`GOOD_FOR`] and cannot be renewed: a temporary key with its
+/// token, or what the provider has instead.
+const ENDS: But<fn(&str) -> SimOptions> = But {
+    all: |at_ms| temporary("SIMKEYID0001").with("token_expires_ms", at_ms),
+    but: &[
+        (
+            "alibaba_smartag",
+            |at_ms| temporary("STS.SIMKEYID0001").with("token_expires_ms", at_ms),
+            "STS ids say so",
+        ),
+        (
+            "alibaba_mqtt",
+            |at_ms| temporary("STS.SIMKEYID0001").with("token_expires_ms", at_ms),
+            "STS ids say so",
+        ),
+        (
+            "openim",
+            |at_ms| SimOptions::default().with("ready_token_expires_ms", at_ms),
+            "it has an administrator's token, which is given or made of a secret that does not end",
+        ),
+    ],
+};
+
+/// The same for accounts that log in: the user is disabled, so that the token dies and there is no other.
+const USER_ENDS: But<fn(&str) -> SimOptions> = But {
+    all: ENDS.all,
+    but: &[
+        ENDS.but[0],
+        ENDS.but[1],
+        ENDS.but[2],
+        (
+            "huawei_workspace",
+            |at_ms| SimOptions::default().with("auth", "password").with("user_disabled_ms", at_ms),
+            "IAM hands out tokens for a password",
+        ),
+    ],
+};
+
+const SESSION_TOKEN: &str = "canary-of-a-session-token";
+
+fn temporary(key_id: &str) -> SimOptions {
+    SimOptions { key_id: key_id.into(), token: Some(SESSION_TOKEN.into()), ..SimOptions::default() }
+}
+
 #[test]
-fn a_temporary_key_that_runs_out_is_unauthorized_and_no_skewed_clock() {
-    // The simulated servers of the others know a token or do not; only this gateway knows when one ends.
-    let stage = {
-        let now_ms =
-            presence_exporter::ports::Clock::now(&presence_exporter::net::SystemClock::start()).unix_ms;
-        let ends = (now_ms + 120_000).to_string();
-        ["alibaba_smartag", "alibaba_mqtt"].into_iter().fold(Script::default(), |script, provider| {
-            let key_id = "STS.SIMKEYID0001".into();
-            let options =
-                SimOptions { key_id, token: Some("a-session-token".into()), ..SimOptions::default() };
-            script.api(provider, options.with("token_expires_ms", &ends))
-        })
-    }
-    .play();
-    stage.wait_for_truth();
-    stage.leap(2 * MINUTE + Duration::from_secs(1));
-    stage.wait("a refusal", || {
-        let refused = stage.simulator.record().entries().iter().any(|entry| entry.status == Some(400));
-        if refused { Ok(()) } else { Err("none".into()) }
+fn a_token_that_runs_out_for_good_is_unauthorized_and_nobody_turns_offline() {
+    together(&[&ENDS, &USER_ENDS], |ends| {
+        let stage = {
+            let now_ms =
+                presence_exporter::ports::Clock::now(&presence_exporter::net::SystemClock::start()).unix_ms;
+            let at_ms = (now_ms + i64::try_from(GOOD_FOR.as_millis()).expect("minutes")).to_string();
+            let script = Script { web: true, ..Script::default() };
+            providers().fold(script, |script, provider| script.api(provider, ends.of(provider)(&at_ms)))
+        }
+        .play();
+        stage.wait_for_truth();
+        let before: Vec<_> = providers().map(|source| stage.counts(source)).collect();
+        stage.leap(GOOD_FOR + Duration::from_secs(1));
+        for provider in providers() {
+            stage.wait(&format!("a refusal of {provider}"), || {
+                let line = format!("provider=\"{provider}\"");
+                let page = stage.page();
+                let refused = page.lines().any(|text| {
+                    text.starts_with("presence_exporter_api_failures_total{")
+                        && text.contains(&line)
+                        && text.contains("reason=\"unauthorized\"")
+                        && !text.ends_with(" 0")
+                });
+                if refused { Ok(()) } else { Err("none".into()) }
+            });
+        }
+        // What is known holds until it is too old; nothing of it changes meanwhile.
+        let after: Vec<_> = providers().map(|source| stage.counts(source)).collect();
+        assert_eq!(before, after);
+        stage.leap(MAX_AGE + Duration::from_secs(1));
+        for source in providers() {
+            stage.wait_for_unknown(source, reason(Fault::Unauthorized));
+        }
+        let pages = [stage.page(), stage.fetch("/").1];
+        let token = stage.yaml.lines().find_map(|line| line.trim().strip_prefix("token: "));
+        let secrets = [SESSION_TOKEN, "simulated-secret-of-no-value"].into_iter();
+        for secret in secrets.chain(token.map(|token| token.trim_matches('"'))) {
+            assert!(pages.iter().all(|page| !page.contains(secret)), "a secret is shown");
+        }
     });
-    stage.leap(MAX_AGE + Duration::from_secs(1));
-    stage.wait_for_unknown("alibaba_smartag", "unauthorized");
-    stage.wait_for_unknown("alibaba_mqtt", "unauthorized");
+}
+
+/// A token that is refused at once is made anew once for each question, and no more than that.
+#[test]
+fn tokens_that_are_never_taken_are_unauthorized_and_not_made_for_ever() {
+    let stage = alone(Script::default(), "huawei_workspace")
+        .switch("huawei_workspace", "auth", "password")
+        .switch("huawei_workspace", "token_life_s", "0")
+        .play();
+    stage.wait_for_unknown("huawei_workspace", reason(Fault::Unauthorized));
+    let counts = stage.simulator.record().counts();
+    let of = |action| counts.get(&("huawei_workspace", action)).copied().unwrap_or_default();
+    let (logins, asked) = (
+        of("KeystoneCreateUserTokenByPassword"),
+        of("ListDesktopsConnectStatus") + of("ListLoginRecordsNew"),
+    );
+    assert!(logins >= 2 && logins <= asked + 1, "{counts:?}");
 }
 
 #[test]
@@ -120,11 +201,16 @@ fn a_token_that_runs_out_is_renewed_and_nobody_notices() {
 
 const CLOCK: But<Option<Fault>> = But {
     all: Some(Fault::ClockSkew),
-    but: &[(
-        "openim",
-        None,
-        "its tokens are made and checked by its own clock; two hosts that disagree are not simulated",
-    )],
+    but: &[("openim", None, "its tokens are made and checked by its own clocks; see the next test")],
+};
+
+/// The same with Workspace asked by IAM's tokens.
+const CLOCK_WITH_TOKENS: But<Option<Fault>> = But {
+    all: Some(Fault::ClockSkew),
+    but: &[
+        CLOCK.but[0],
+        ("huawei_workspace", None, "IAM's tokens are made and checked by its own clock; nothing is signed"),
+    ],
 };
 
 fn check_clock(hours: i64, auth: &str, clock: &But<Option<Fault>>) {
@@ -144,7 +230,30 @@ fn check_clock(hours: i64, auth: &str, clock: &But<Option<Fault>>) {
 
 #[test]
 fn a_clock_that_the_provider_refuses_is_called_so_and_nobody_turns_offline() {
-    together(&[(1, "key"), (-1, "key")], |(hours, auth)| check_clock(*hours, auth, &CLOCK));
+    together(
+        &[(1, "key", &CLOCK), (-1, "key", &CLOCK), (1, "password", &CLOCK_WITH_TOKENS)],
+        |(hours, auth, clock)| check_clock(*hours, auth, clock),
+    );
+}
+
+/// `OpenIM`'s own hosts disagree about the time: a new token is as little valid yet as the one before.
+#[test]
+fn hosts_of_a_server_that_disagree_about_the_time_are_called_a_skewed_clock() {
+    let now_ms = presence_exporter::ports::Clock::now(&presence_exporter::net::SystemClock::start()).unix_ms;
+    // Past the wait for a first look, and before the end of the leap.
+    let right_ms = now_ms + i64::try_from(PAST_PAUSES.as_millis()).expect("minutes") - 1_000;
+    for (release, fault) in [("v3.8.2", Fault::ClockSkew), ("v3.8.3", Fault::Unauthorized)] {
+        let stage = alone(Script::default(), "openim")
+            .switch("openim", "server", release)
+            .switch("openim", "token_host_ahead_s", "3600")
+            .switch("openim", "token_host_right_ms", &right_ms.to_string())
+            .play();
+        stage.wait_for_unknown("openim", reason(fault));
+        let made = *stage.simulator.record().counts().get(&("openim", "get_admin_token")).expect("a login");
+        assert!(made >= 2, "a token that is refused is renewed once: {made}");
+        stage.leap(PAST_PAUSES);
+        stage.wait_for_truth();
+    }
 }
 
 /// What is shown of an id that the provider has never heard of.

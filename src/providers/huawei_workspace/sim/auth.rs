@@ -84,6 +84,10 @@ pub struct Guard {
     security_token: Option<String>,
     project_id: String,
     token_life_ms: i64,
+    /// When the temporary key ends.
+    key_ends_ms: i64,
+    /// When the IAM user is disabled.
+    user_ends_ms: i64,
     failures: u32,
     locked_until_ms: i64,
     tokens: VecDeque<LiveToken>,
@@ -94,12 +98,15 @@ impl Guard {
     /// A guard for this key (which is the IAM user and password as well) and project.
     pub fn new(options: &SimOptions, project_id: &str) -> Self {
         let life_s = options.switch("token_life_s").and_then(|text| text.parse().ok()).unwrap_or(86_400);
+        let until = |name: &str| options.switch(name).and_then(|text| text.parse().ok()).unwrap_or(i64::MAX);
         Self {
             key_id: options.key_id.clone(),
             secret: options.secret.clone(),
             security_token: options.token.clone(),
             project_id: project_id.to_owned(),
             token_life_ms: i64::from(life_s) * 1000,
+            key_ends_ms: until("token_expires_ms"),
+            user_ends_ms: until("user_disabled_ms"),
             failures: 0,
             locked_until_ms: i64::MIN,
             tokens: VecDeque::new(),
@@ -117,7 +124,8 @@ impl Guard {
         if !is_json || identity["methods"] != json!(["password"]) || !user["password"].is_string() {
             return Err(invalid());
         }
-        if user["name"] != self.key_id.as_str()
+        if now_ms >= self.user_ends_ms
+            || user["name"] != self.key_id.as_str()
             || user["password"] != self.secret.as_str()
             || user["domain"]["name"] != DOMAIN
         {
@@ -162,7 +170,7 @@ impl Guard {
     }
 
     fn check_token(&self, now_ms: i64, token: &str, project: Option<&str>) -> Result<(), Refused> {
-        let live = self.tokens.iter().find(|live| live.text == token);
+        let live = self.tokens.iter().find(|live| live.text == token && now_ms < self.user_ends_ms);
         let live = live.ok_or_else(|| Refused::unauthorized("decrypt token fail"))?;
         if live.expires_ms <= now_ms {
             return Err(Refused::new(401, "APIGW.0307", "The token must be updated."));
@@ -220,6 +228,9 @@ impl Guard {
             || (self.security_token.is_some() && !signs("x-security-token"))
         {
             return Err(Refused::unauthorized("Unauthorized"));
+        }
+        if self.security_token.is_some() && now_ms >= self.key_ends_ms {
+            return Err(expired());
         }
         let canonical = canonical_request(request, &parts.signed);
         let wrong = |canonical: &str| {

@@ -143,7 +143,12 @@ impl Lists {
     }
 
     fn page(&self, name: &str, rows: Vec<Value>, offset: usize, limit: usize) -> Value {
-        let cap = if self.is("limit_cap", "100") { 100 } else { 1000 };
+        let cap = self
+            .options
+            .switch("limit_cap")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(1000)
+            .clamp(1, 1000);
         let total = rows.len();
         let rows: Vec<Value> = rows.into_iter().skip(offset).take(limit.min(cap)).collect();
         json!({"total_count": total, name: rows})
