@@ -109,6 +109,7 @@ type Script = dyn Fn(usize, &str, Moment) -> Result<(u16, Option<u32>), Transpor
 struct Wire {
     clock: Arc<VirtualClock>,
     latency: Duration,
+    held_up: Option<(usize, Duration)>,
     script: Box<Script>,
     sent: Mutex<Vec<(Moment, String)>>,
     under_way: Mutex<(usize, usize)>,
@@ -134,7 +135,9 @@ impl Transport for Wire {
                 under_way.0 += 1;
                 under_way.1 = under_way.1.max(under_way.0);
             }
-            self.clock.sleep_until(now.tick + self.latency).await;
+            let held_up = self.held_up.filter(|(held, _)| *held == number);
+            let latency = held_up.map_or(self.latency, |(_, latency)| latency);
+            self.clock.sleep_until(now.tick + latency).await;
             self.under_way.lock().unwrap().0 -= 1;
             let (status, wait) = (self.script)(number, &ids, now)?;
             let mut response = http::Response::builder().status(status).header("x-id", format!("r{number}"));
@@ -189,6 +192,8 @@ pub struct Setup {
     pub rate: f64,
     pub concurrency: usize,
     pub latency: Duration,
+    /// The number of a request whose answer takes longer, and how long.
+    pub held_up: Option<(usize, Duration)>,
     pub ids: usize,
     /// Targets and interval of each source.
     pub sources: Vec<(u32, Duration)>,
@@ -202,6 +207,7 @@ impl Default for Setup {
             rate: 10.0,
             concurrency: 4,
             latency: Duration::from_millis(20),
+            held_up: None,
             ids: 10,
             sources: vec![(100, SECOND * 10)],
             policy: Policy::at_once(SECOND * 60),
@@ -221,6 +227,7 @@ pub fn bench(
     let wire = Arc::new(Wire {
         clock: clock.clone(),
         latency: setup.latency,
+        held_up: setup.held_up,
         script: Box::new(script),
         sent: Mutex::default(),
         under_way: Mutex::default(),
@@ -336,6 +343,21 @@ impl Bench {
             })
             .max()
             .unwrap_or(0)
+    }
+}
+
+#[test]
+fn an_answer_that_is_overtaken_by_a_newer_one_changes_nothing() {
+    // Asked at 0 s, when all were online, and answered at 25 s; by then they have been offline for 15 s.
+    let setup =
+        Setup { sources: vec![(5, SECOND * 10)], held_up: Some((0, SECOND * 25)), ..Setup::default() };
+    let mut bench = bench(&setup, |number, _, _| Ok((if number == 0 { 200 } else { 204 }, None)));
+    bench.run(SECOND * 28);
+    assert_eq!(bench.sent().len(), 3, "the round goes on while an answer is waited for");
+    assert_eq!(bench.states(), BTreeMap::from([("offline", 5)]));
+    for state in bench.store.snapshot().sources[0].states() {
+        let view = state.view(bench.clock.now(), &bench.policy);
+        assert_eq!((view.last_seen_s, view.observed_transitions.to_offline), (None, 0), "{view:?}");
     }
 }
 
