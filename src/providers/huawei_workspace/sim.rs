@@ -21,7 +21,8 @@
 //! | `end_time` | `absent`, `null`, `empty`: how a record without an end says so |
 //! | `order` | `newest`, `oldest` first |
 //! | `visibility_delay_s` | how late records and their changes show, 0 |
-//! | `limit_cap` | `1000` (the most), `100` or any: the rows of a page at most, whatever is asked for |
+//! | `limit_cap` | `1000` (the most), `100`, any: the rows of a page at most, whatever is asked for |
+//! | `desktops_cap` | the same for pages of desktops alone |
 //! | `transaction_id`, `rtt`, `desktop_id` | `present`, `absent` in records |
 //! | `user_domain` | what stands behind `@` in the users of records; none |
 //! | `insert_between_pages` | `no`, `yes`: each page but a first finds a new row at the list's front |

@@ -16,6 +16,9 @@ pub const LENGTH: Duration = Duration::from_secs(3600);
 /// of the other.
 pub const BEGIN_MS: i64 = 1_700_000_000_000;
 
+/// One of so many histories is one in which answers overtake each other.
+const OVERTAKING: u64 = 4;
+
 /// What is turned at the servers at an instant.
 #[derive(Debug, Clone, Copy)]
 pub enum Turn {
@@ -48,7 +51,9 @@ impl History {
         let seconds = |rng: &mut Rng, from: u64, to: u64| Duration::from_secs(rng.u64(from..=to));
         let interval = seconds(&mut rng, 20, 60);
         // Now and then so long that the next round's answer may come before this one's.
-        let timeout = if seed % 4 == 1 { seconds(&mut rng, 40, 60) } else { seconds(&mut rng, 2, 10) };
+        let overtaking = seed % OVERTAKING == 1;
+        let interval = if overtaking { interval / 2 } else { interval };
+        let timeout = if overtaking { seconds(&mut rng, 40, 60) } else { seconds(&mut rng, 2, 10) };
         let mut delay = |none: u8| match rng.u8(..100) {
             n if n < none => Duration::ZERO,
             _ => Duration::from_secs(rng.u64(1..=150)),
@@ -57,7 +62,10 @@ impl History {
         let max_age = interval + timeout + seconds(&mut rng, 0, 150);
         // Each seventh history is one in which all is well.
         let incidents = if seed % 7 == 3 { 0 } else { rng.usize(1..=6) };
-        let faults = (0..incidents).map(|_| incident(&mut rng, timeout)).collect();
+        let mut faults: Vec<Incident> = (0..incidents).map(|_| incident(&mut rng, timeout)).collect();
+        if overtaking && incidents > 0 {
+            faults.push(held_up(&mut rng, interval));
+        }
         let turns = if incidents == 0 { Vec::new() } else { turns(&mut rng) };
         let scenario = Scenario {
             seed,
@@ -80,7 +88,7 @@ impl History {
             timeout,
             policy: Policy { max_age, arrive, leave },
             rate: *rng.choice([1, 2, 5, 10, 50].as_slice()).expect("five of them"),
-            concurrency: rng.usize(1..=6),
+            concurrency: if overtaking { rng.usize(3..=6) } else { rng.usize(1..=6) },
             latency_ms: (rng.u64(1..=5), slow),
             turns,
         }
@@ -112,13 +120,15 @@ impl History {
 
 /// Ways of the simulated servers that are all allowed by their documents.
 fn switches(rng: &mut Rng) -> std::collections::BTreeMap<String, SimOptions> {
-    let ways: [(&str, &str, &[&str]); 6] = [
+    let ways: [(&str, &str, &[&str]); 7] = [
         ("alibaba_smartag", "offline_rows", &["listed", "absent"]),
         ("alibaba_smartag", "numbers", &["false", "true"]),
         ("alibaba_mqtt", "order", &["same", "reversed"]),
         ("volcengine_rtc", "product_error_status", &["400", "200"]),
         ("huawei_workspace", "open_sessions", &["visible", "after_end"]),
-        ("huawei_workspace", "limit_cap", &["1000", "100"]),
+        // Lists of one page and of several: a history has three to eight desktops, and each some dozens of records.
+        ("huawei_workspace", "desktops_cap", &["1000", "3"]),
+        ("huawei_workspace", "limit_cap", &["100", "20"]),
     ];
     let mut options = std::collections::BTreeMap::<String, SimOptions>::new();
     for (provider, name, values) in ways {
@@ -127,6 +137,12 @@ fn switches(rng: &mut Rng) -> std::collections::BTreeMap<String, SimOptions> {
         options.insert(provider.into(), known.with(name, value));
     }
     options
+}
+
+/// Answers that come when the next round's have come: some of them are held up for longer than an interval, all the time.
+fn held_up(rng: &mut Rng, interval: Duration) -> Incident {
+    let kind = Kind::Slow(interval.mul_f64(1.1 + 0.5 * rng.f64()));
+    Incident { place: "all".into(), action: None, kind, when: When::Always, probability: 0.2 }
 }
 
 fn incident(rng: &mut Rng, timeout: Duration) -> Incident {

@@ -42,6 +42,9 @@ const RECOVERED: Duration = Duration::from_secs(700);
 /// The longest pause that a provider may impose.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// The provider whose answer may be many pages of two lists, one after the other.
+const PAGED: &str = "huawei_workspace";
+
 /// What is known of one target from outside.
 #[derive(Debug, Clone, Copy, Default)]
 struct Target {
@@ -252,6 +255,13 @@ impl Eye<'_> {
         self.is_fresh_or_unknown(view, new.as_of)?;
         let Some(raw) = view.observed_online else {
             self.is_explained(source, view, new.as_of)?;
+            let came = old.view.is_none_or(|before| before.observed_s != view.observed_s);
+            if let (true, true, Some(as_of)) = (booked && self.answered, came, new.as_of) {
+                let raw = took_too_long(&mut new, view, as_of);
+                if !self.was(source, subject, raw, as_of.0) {
+                    return Err(format!("observed {raw} but that was not so since it was asked"));
+                }
+            }
             resync(&mut new, view);
             return Ok(new);
         };
@@ -357,7 +367,8 @@ impl Eye<'_> {
         let calm = if quiet == judge.began { judge.interval * 2 } else { RECOVERED + judge.interval * 2 };
         let enough = judge.rate >= 5 && self.now.tick.since(quiet) > calm;
         // An interval and its slack, and the answer's own time: a token and some pages on slow ways.
-        enough.then(|| judge.interval.mul_f64(1.2) + judge.latency * 8 + Duration::from_secs(2))
+        let (ways, slack) = if source.provider == PAGED { (30, 6) } else { (8, 2) };
+        enough.then(|| judge.interval.mul_f64(1.2) + judge.latency * ways + Duration::from_secs(slack))
     }
 
     fn is_explained(&self, source: &Source, view: &View, as_of: Option<(Tick, Tick)>) -> Verdict {
@@ -441,6 +452,28 @@ impl Eye<'_> {
         }
         Ok(())
     }
+}
+
+/// An answer of several pages may be too old to be shown when it is complete; it is booked all the same, and the page tells
+/// what it said by when the target was last seen.
+fn took_too_long(target: &mut Target, view: &View, as_of: (Tick, Tick)) -> bool {
+    let raw = view.last_seen_s == view.observed_s;
+    target.raw_changes += u32::from(target.raw.is_some_and(|before| before != raw));
+    target.raw = Some(raw);
+    if target.settled.is_none() {
+        target.settled = Some(raw);
+    }
+    if total(view.transitions) == target.settled_changes + 1 {
+        target.settled_changes += 1;
+        target.settled = target.settled.map(|settled| !settled);
+        target.pending = None;
+    }
+    if target.settled == Some(raw) {
+        target.pending = None;
+    } else if target.pending.is_none() {
+        target.pending = Some(as_of);
+    }
+    raw
 }
 
 /// While unknown a change that was pending may have settled in its last fresh moment.

@@ -11,6 +11,8 @@ use crate::providers::sim::{Population, SimOptions, SimSession, Subject};
 const DISCONNECTED_MS: i64 = 600_000;
 /// Rows that pages may find inserted; then the list stays as it is.
 const INSERTED_MAX: u32 = 1000;
+/// Rows of a page at most: "maximum: 1000" (API definitions).
+const PAGE_MAX: usize = 1000;
 
 /// The lists of a population under the switches.
 pub struct Lists {
@@ -143,12 +145,9 @@ impl Lists {
     }
 
     fn page(&self, name: &str, rows: Vec<Value>, offset: usize, limit: usize) -> Value {
-        let cap = self
-            .options
-            .switch("limit_cap")
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(1000)
-            .clamp(1, 1000);
+        let number = |switch: &str| self.options.switch(switch)?.parse::<usize>().ok();
+        let own = if name == "desktops" { number("desktops_cap") } else { None };
+        let cap = own.or_else(|| number("limit_cap")).unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
         let total = rows.len();
         let rows: Vec<Value> = rows.into_iter().skip(offset).take(limit.min(cap)).collect();
         json!({"total_count": total, name: rows})
