@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use presence_exporter::domain::Evidence;
 use presence_exporter::domain::presence::{Presence, View};
+use presence_exporter::domain::{Evidence, UnknownReason};
 use presence_exporter::providers::sim::{Population, Subject, World};
 use presence_exporter::providers::{REGISTRY, find};
 use presence_exporter::simulator::{Options, Scenario, Setup};
@@ -171,18 +171,28 @@ fn more_targets_than_fit_into_one_call_are_all_asked_for_and_all_shown() {
         let calls: u64 = actions.filter_map(|action| counts.get(&(kind.name(), action.name))).sum();
         assert!(calls > 1, "{source}: {calls} calls: {counts:?}");
     }
+    // Its two lists are of several pages each, and nothing of any page is lost: starts come from records alone.
+    stage.wait("all starts", || {
+        let views = stage.views("huawei_workspace");
+        let lack =
+            views.iter().filter(|(_, v)| v.presence == Presence::Online && v.started_s.is_none()).count();
+        if lack == 0 { Ok(()) } else { Err(format!("{lack} desktops without a start")) }
+    });
     let refused = stage.simulator.record().entries().into_iter().find(|e| e.status.is_some_and(|s| s >= 400));
     assert_eq!(refused, None, "a call asked for more than the provider takes");
 }
 
+/// The name and the value of a simulated API's switch.
+type Switch = (&'static str, &'static str);
+
 /// A way of asking, or of answering, beside the default.
 struct Way {
     provider: &'static str,
-    switches: &'static [(&'static str, &'static str)],
+    switches: &'static [Switch],
     key: Option<&'static str>,
 }
 
-const fn way(provider: &'static str, switches: &'static [(&'static str, &'static str)]) -> Way {
+const fn way(provider: &'static str, switches: &'static [Switch]) -> Way {
     Way { provider, switches, key: None }
 }
 
@@ -205,7 +215,10 @@ fn every_way_of_asking_and_of_answering_shows_the_truth() {
         way("openim", &[("server", "v3.1.0"), ("gateways", "3")]),
         way("openim", &[("server", "main"), ("gateways", "3")]),
         way("huawei_workspace", &[("auth", "password")]),
+        way("huawei_workspace", &[("subject", "desktop"), ("match", "name")]),
         way("huawei_workspace", &[("subject", "user")]),
+        way("huawei_workspace", &[("subject", "user"), ("user_domain", "local.com"), ("limit_cap", "3")]),
+        way("huawei_workspace", &[("limit_cap", "8"), ("insert_between_pages", "yes"), ("order", "oldest")]),
         way("huawei_workspace", &[("match", "id"), ("order", "oldest")]),
         way("huawei_workspace", &[("wording", "example"), ("end_time", "null")]),
         way("huawei_workspace", &[("open_sessions", "after_end"), ("transaction_id", "absent")]),
@@ -220,6 +233,52 @@ fn every_way_of_asking_and_of_answering_shows_the_truth() {
             script = script.source_key(provider, key);
         }
         script.play().wait_for_truth();
+    });
+}
+
+/// What login records alone say of the five kinds of subjects in a row of a still world: one is on, one never was, one has
+/// left, one took over from itself, one has not come yet. Where nothing was ever recorded, nobody can tell.
+const BY_RECORDS: [Option<bool>; 5] = [Some(true), None, Some(false), Some(true), None];
+
+#[test]
+fn login_records_alone_show_who_is_on_and_who_has_left_and_say_nothing_of_others() {
+    let ways: &[(&[Switch], [Option<bool>; 5])] = &[
+        (&[], BY_RECORDS),
+        (&[("match", "id"), ("limit_cap", "2")], BY_RECORDS),
+        (&[("subject", "user"), ("auth", "password")], BY_RECORDS),
+        // An account that is never shown open sessions has no proof that anybody who has none is off.
+        (&[("open_sessions", "after_end")], [None; 5]),
+    ];
+    together(ways, |(switches, expected)| {
+        let provider = "huawei_workspace";
+        let script = alone(Script::default(), provider).source_key(provider, "records_only: true");
+        let script =
+            switches.iter().fold(script, |script, (name, value)| script.switch(provider, name, value));
+        let stage = script.play();
+        let by_records = || {
+            let asked =
+                *stage.simulator.record().counts().get(&(provider, "ListLoginRecordsNew")).unwrap_or(&0);
+            if asked < 30 {
+                return Err(format!("{asked} requests, too few to have read a day"));
+            }
+            for (number, (id, view)) in stage.views(provider).iter().enumerate() {
+                let shown = match view.presence {
+                    Presence::Online => Some(true),
+                    Presence::Offline => Some(false),
+                    Presence::Unknown(UnknownReason::NeverPolled) => None,
+                    Presence::Unknown(reason) => return Err(format!("{id}: {reason:?}")),
+                };
+                if shown != expected[number % expected.len()]
+                    || (shown == Some(true)) != view.started_s.is_some()
+                {
+                    return Err(format!("{switches:?}: {id} (number {number}): {view:?}"));
+                }
+            }
+            Ok(())
+        };
+        stage.wait("what records say", by_records);
+        let counts = stage.simulator.record().counts();
+        assert!(!counts.contains_key(&(provider, "ListDesktopsConnectStatus")), "{counts:?}");
     });
 }
 
