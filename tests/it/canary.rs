@@ -240,6 +240,10 @@ fn run_through_everything(format: &str) {
         assert!(log.contains(fault), "nothing was logged of {fault}:\n{log}");
     }
     assert_silent("the log", &log);
+    // A request that nobody answered has no id of the provider's, and none is made up.
+    let failed = |line: &&str| line.contains("a question failed");
+    assert!(log.lines().filter(failed).any(|line| !line.contains("request_id")), "{log}");
+    assert!(!log.contains("request_id=\"\"") && !log.contains("\"request_id\":\"\""), "{log}");
 }
 
 fn struck(stage: &Stage) -> Vec<usize> {

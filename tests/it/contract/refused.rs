@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use presence_exporter::domain::Fault;
 use presence_exporter::domain::presence::{Presence, View};
+use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::sim::SimOptions;
 
 use super::truth::alone;
@@ -118,16 +119,20 @@ fn a_token_that_runs_out_for_good_is_unauthorized_and_nobody_turns_offline() {
         stage.wait_for_truth();
         let before: Vec<_> = providers().map(|source| stage.counts(source)).collect();
         stage.leap(GOOD_FOR + Duration::from_secs(1));
-        for provider in providers() {
-            stage.wait(&format!("a refusal of {provider}"), || {
-                let line = format!("provider=\"{provider}\"");
+        for kind in REGISTRY {
+            stage.wait(&format!("a refusal of {}", kind.name()), || {
                 let page = stage.page();
-                let refused = page.lines().any(|text| {
-                    text.starts_with("presence_exporter_api_failures_total{")
-                        && text.contains(&line)
-                        && text.contains("reason=\"unauthorized\"")
-                        && !text.ends_with(" 0")
-                });
+                // Sources of one account share its refusal: the first of them stops the others.
+                let refused =
+                    REGISTRY.iter().filter(|other| other.cloud().name == kind.cloud().name).any(|other| {
+                        let labels =
+                            [format!("provider=\"{}\"", other.name()), "reason=\"unauthorized\"".into()];
+                        page.lines().any(|line| {
+                            line.starts_with("presence_exporter_api_failures_total{")
+                                && labels.iter().all(|label| line.contains(label))
+                                && !line.ends_with(" 0")
+                        })
+                    });
                 if refused { Ok(()) } else { Err("none".into()) }
             });
         }
