@@ -150,7 +150,7 @@ fn hostile_world() -> Store {
     let conns = |n: u64| Seen {
         connections: Some(u32::try_from(n).expect("few")),
         conns: (0..n).map(ConnKey).collect(),
-        platforms: [Platform::Ios, Platform::Windows][..usize::from(n > 1) + 1].to_vec(),
+        platforms: [Platform::Ios, Platform::Windows][..=usize::from(n > 1)].to_vec(),
         ..Seen::online()
     };
     let gone = || Seen { connections: Some(0), ..Seen::offline() };

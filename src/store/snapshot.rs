@@ -102,7 +102,9 @@ impl SourceSnapshot {
                 if *counts != ByPlatform::default()
                     && state.view(now, &self.spec.policy).observed_online == Some(true)
                 {
-                    sums.iter_mut().for_each(|(platform, sum)| *sum += counts.on(*platform));
+                    for (platform, sum) in &mut sums {
+                        *sum += counts.on(*platform);
+                    }
                 }
             }
         }
