@@ -20,7 +20,7 @@ use crate::ports::{Ports, Transport};
 use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::explain::{Subject, explain};
-use crate::scheduler::{AccountTask, Board, Polling, Shared, SourceTask, plan};
+use crate::scheduler::{AccountTask, Board, Ledger, Polling, Shared, SourceTask, plan};
 use crate::store::{Installed, Snapshot, SourceSnapshot, Store};
 use crate::telemetry::{InFlight, Telemetry};
 
@@ -35,6 +35,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Exporter {
     store: Arc<Store>,
     telemetry: Arc<Telemetry>,
+    ledger: Arc<Ledger>,
     ports: Ports,
     polling: Vec<Polling>,
     saving: Option<Saving>,
@@ -46,6 +47,7 @@ pub struct Exporter {
 pub struct Desk {
     store: Arc<Store>,
     telemetry: Arc<Telemetry>,
+    ledger: Arc<Ledger>,
     ports: Ports,
     /// What each source's account knows of its polling, and the source's place there.
     boards: Vec<(Arc<Board>, usize)>,
@@ -60,7 +62,13 @@ impl Exporter {
             option_env!("PRESENCE_EXPORTER_REVISION").unwrap_or("unknown"),
             option_env!("PRESENCE_EXPORTER_RUSTC").unwrap_or("unknown"),
         ));
-        let shared = Shared { ports: ports.clone(), store: store.clone(), telemetry: telemetry.clone() };
+        let ledger = Arc::new(Ledger::default());
+        let shared = Shared {
+            ports: ports.clone(),
+            store: store.clone(),
+            telemetry: telemetry.clone(),
+            ledger: ledger.clone(),
+        };
         let max_ages = max_ages(&configuration);
         let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
         let (mut installed, mut places) = (Vec::new(), Vec::new());
@@ -81,7 +89,7 @@ impl Exporter {
             let task = AccountTask { name, quota, concurrency, transport, sources };
             polling.push(Polling::new(task, shared.clone()));
         }
-        Ok(Self { store, telemetry, ports, polling, places, saving: None })
+        Ok(Self { store, telemetry, ledger, ports, polling, places, saving: None })
     }
 
     /// Goes on from what a file says of an earlier process, and lets pages show only what is in it. To be called before
@@ -103,6 +111,7 @@ impl Exporter {
         Arc::new(Desk {
             store: self.store.clone(),
             telemetry: self.telemetry.clone(),
+            ledger: self.ledger.clone(),
             ports: self.ports.clone(),
             boards: self.places.iter().map(|&(account, at)| (self.polling[account].board(), at)).collect(),
         })
@@ -141,6 +150,7 @@ impl Control for Desk {
             return Err(UnknownSource { name: name.clone() });
         }
         let now = self.ports.clock.now();
+        self.ledger.publish(&self.telemetry, now.tick);
         let page = Page::new(snapshot, now, self.telemetry.gather(), format);
         let page = only.iter().fold(page, |page, name| page.only_source(name));
         Ok(Box::new(Counted { page, _in_flight: self.telemetry.http_begun() }))

@@ -90,9 +90,10 @@ fn gate(configuration: &Configuration, source: &Source, ports: &Ports) -> Result
     Ok(Arc::new(AccountGate {
         account: Arc::from(settings.name.as_str()),
         provider: source.kind.name(),
-        budget: Arc::new(Budget::new(settings.quota.per_second)),
+        budget: Budget::alone(&settings.quota, ports.clock.now().tick),
         clock: ports.clock.clone(),
         transport: crate::daemon::open(ports, settings)?,
+        meter: Arc::new(telemetry.budget(&settings.name)),
         telemetry: Arc::new(telemetry),
     }))
 }

@@ -30,7 +30,7 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 pub struct Polling {
     task: AccountTask,
     shared: Shared,
-    budget: Arc<Budget>,
+    budget: Budget,
     gates: Vec<Arc<dyn Gate>>,
     line: Line,
     pause: Pause,
@@ -41,8 +41,9 @@ pub struct Polling {
 impl Polling {
     /// Prepares an account's polling; every source's first question is due at once.
     pub fn new(task: AccountTask, shared: Shared) -> Self {
-        let budget = Arc::new(Budget::new(task.quota.per_second));
         let now = shared.ports.clock.now().tick;
+        let budget = shared.ledger.account(&task.name, &task.quota, now);
+        let meter = Arc::new(shared.telemetry.budget(&task.name));
         let mut line = Line::default();
         let mut gates: Vec<Arc<dyn Gate>> = Vec::new();
         for source in &task.sources {
@@ -56,6 +57,7 @@ impl Polling {
                 clock: shared.ports.clock.clone(),
                 transport: task.transport.clone(),
                 telemetry: shared.telemetry.clone(),
+                meter: meter.clone(),
             }));
         }
         let mut book = Book::new(task.name.clone(), &task.sources);

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::budget::{Budget, in_time};
+use tracing::warn;
+
+use super::budget::Budget;
 use crate::domain::Fault;
 use crate::ports::{BoxFuture, Clock, Request, Response, Transport, TransportError};
 use crate::providers::{Action, Gate, Permit};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{BudgetMeter, Telemetry};
 
 /// The largest answer that is read, in bytes. The largest legitimate one is OpenIM's for 200 users with 30 connections
 /// each of 300 bytes, 1.8 MB.
 pub const BODY_LIMIT: usize = 8 * 1024 * 1024;
+
+/// How often somebody who waits for long looks whether the wait was lifted.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The gate of one provider's requests under one account's budget.
 pub struct AccountGate {
@@ -20,28 +25,29 @@ pub struct AccountGate {
     /// The provider's name.
     pub provider: &'static str,
     /// What the account may spend.
-    pub budget: Arc<Budget>,
+    pub budget: Budget,
     /// Tells the time and waits.
     pub clock: Arc<dyn Clock>,
     /// Sends.
     pub transport: Arc<dyn Transport>,
     /// Counts.
     pub telemetry: Arc<Telemetry>,
+    /// Counts waits.
+    pub meter: Arc<BudgetMeter>,
 }
 
 impl Gate for AccountGate {
     fn permit(&self, action: &'static Action) -> BoxFuture<'_, Permit> {
         Box::pin(async move {
+            let began = self.clock.now().tick;
             loop {
                 let now = self.clock.now().tick;
-                let slot = self.budget.book(now);
-                if slot > now {
-                    self.clock.sleep_until(slot).await;
-                }
-                // A slot that was slept through, on a stalled machine, is lost: sending now could crowd a window.
-                if in_time(slot, self.clock.now().tick) {
+                // Nothing is booked ahead: who waits for one action's limit keeps no place of the account's from others.
+                let Err(free_at) = self.budget.reserve(self.provider, action, now) else {
+                    self.meter.waited(now.since(began).as_secs_f64());
                     return Permit { action };
-                }
+                };
+                self.clock.sleep_until(free_at.min(now + LOOK)).await;
             }
         })
     }
@@ -63,5 +69,9 @@ impl Gate for AccountGate {
 
     fn failed(&self, action: &'static Action, fault: Fault) {
         self.telemetry.failure(&self.account, self.provider, action.name, fault);
+        if fault == Fault::Throttled && self.budget.throttled(self.clock.now().tick) {
+            let rate = self.budget.rate(self.clock.now().tick);
+            warn!(account = %self.account, rate, "the provider throttles; the account goes half as fast for a while");
+        }
     }
 }

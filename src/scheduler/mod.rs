@@ -34,6 +34,7 @@ mod sheet;
 
 pub use account::Polling;
 pub use board::Board;
+pub use budget::Ledger;
 
 /// What every account's polling shares.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub struct Shared {
     pub store: Arc<Store>,
     /// What is counted.
     pub telemetry: Arc<Telemetry>,
+    /// What may be spent.
+    pub ledger: Arc<Ledger>,
 }
 
 /// One account to poll.

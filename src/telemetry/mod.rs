@@ -5,9 +5,11 @@
 //! [`Telemetry::gather`] hands values to the page. Log lines are made in [`logging`]; sessions by login records are counted
 //! in [`sessions`].
 
+pub mod budgets;
 pub mod logging;
 pub mod sessions;
 
+pub use budgets::BudgetMeter;
 pub use logging::{LogFormat, LogLevel, init_logging};
 pub use sessions::{SESSION_FAMILIES, SessionMeter};
 
@@ -112,11 +114,16 @@ static STATE_SAVED: OwnFamily = OwnFamily {
 };
 
 /// Every family that is registered here. Beside them stand the `process_` families of crate `prometheus`.
-pub static OWN_FAMILIES: [&OwnFamily; 10] = [
+pub static OWN_FAMILIES: [&OwnFamily; 15] = [
     &BUILD_INFO,
     &API_REQUESTS,
     &API_FAILURES,
     &API_SECONDS,
+    &budgets::REQUESTS,
+    &budgets::USED,
+    &budgets::RATE,
+    &budgets::WAITED,
+    &budgets::PARKED,
     &HTTP_REQUESTS,
     &HTTP_IN_FLIGHT,
     &SCRAPE_BODY,
@@ -138,6 +145,7 @@ pub struct Telemetry {
     save_failures: IntCounter,
     saved: Gauge,
     sessions: sessions::Sessions,
+    budgets: budgets::Budgets,
     /// By account; the few actions of one are searched in order, so that counting hashes one name and allocates nothing.
     accounts: RwLock<HashMap<Box<str>, Vec<Handles>>>,
 }
@@ -185,6 +193,7 @@ impl Telemetry {
             save_failures: registered(&registry, IntCounter::with_opts(STATE_FAILURES.opts())),
             saved: registered(&registry, Gauge::with_opts(STATE_SAVED.opts())),
             sessions: sessions::Sessions::new(&registry),
+            budgets: budgets::Budgets::new(&registry),
             accounts: RwLock::default(),
             registry,
         }
@@ -200,6 +209,11 @@ impl Telemetry {
     /// The series of a source that has login records, at 0 until something is counted.
     pub fn sessions(&self, source: &str, provider: &str, kind: &str) -> SessionMeter {
         self.sessions.meter(source, provider, kind)
+    }
+
+    /// The series of an account's budget.
+    pub fn budget(&self, account: &str) -> BudgetMeter {
+        self.budgets.meter(account)
     }
 
     /// Counts one HTTP request to a provider that took `seconds`, answered or not.

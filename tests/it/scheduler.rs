@@ -279,7 +279,8 @@ pub fn bench(
         entropy: Arc::new(Counter(Mutex::new(7))),
         env: Arc::new(Nowhere),
     };
-    let polling = Polling::new(task, Shared { ports, store: store.clone(), telemetry });
+    let polling =
+        Polling::new(task, Shared { ports, store: store.clone(), telemetry, ledger: Arc::default() });
     let board = polling.board();
     Bench { clock, store, wire, polling: Some(polling), board, policy }
 }
