@@ -91,6 +91,7 @@ fn gate(configuration: &Configuration, source: &Source, ports: &Ports) -> Result
         account: Arc::from(settings.name.as_str()),
         provider: source.kind.name(),
         budget: Budget::alone(&settings.quota, ports.clock.now().tick),
+        offset: Arc::default(),
         clock: ports.clock.clone(),
         transport: crate::daemon::open(ports, settings)?,
         meter: Arc::new(telemetry.budget(&settings.name)),

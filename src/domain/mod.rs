@@ -2,6 +2,7 @@
 //!
 //! Pure values and pure functions. Nothing here knows a clock, a socket, a file, a provider or a metric.
 
+pub mod clock_offset;
 pub mod explanation;
 pub mod fault;
 pub mod observation;
@@ -12,6 +13,7 @@ pub mod source;
 pub mod target;
 pub mod time;
 
+pub use clock_offset::ClockOffset;
 pub use explanation::{Explanation, NotFound};
 pub use fault::{Fault, UnknownReason};
 pub use observation::{ConnKey, Platform, Seen};

@@ -4,27 +4,32 @@
 //! one `FuturesUnordered`; who drives [`Polling::run`] drives them all.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
+use tracing::{info, warn};
 
 use super::board::Board;
 use super::booking::{Book, Done};
+use super::breaker::Breaker;
 use super::budget::Budget;
 use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
-use super::pause::Pause;
 use super::rounds::End;
 use super::{AccountTask, Shared, plan};
-use crate::domain::{Moment, Target, Tick};
+use crate::domain::{ClockOffset, Fault, Moment, Target, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::{Gate, Net, Question, Step};
+use crate::telemetry::BudgetMeter;
 
 /// How long an orderly stop waits for questions under way.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How often a refused account's secret files are looked at.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The polling of one account.
 pub struct Polling {
@@ -33,7 +38,12 @@ pub struct Polling {
     budget: Budget,
     gates: Vec<Arc<dyn Gate>>,
     line: Line,
-    pause: Pause,
+    breaker: Breaker,
+    meter: Arc<BudgetMeter>,
+    /// By source: how far our clock is ahead of its provider's.
+    offsets: Vec<Arc<Mutex<ClockOffset>>>,
+    /// When secret files were last looked at.
+    looked: Tick,
     book: Book,
     board: Arc<Board>,
 }
@@ -45,11 +55,13 @@ impl Polling {
         let budget = shared.ledger.account(&task.name, &task.quota, now);
         let meter = Arc::new(shared.telemetry.budget(&task.name));
         let mut line = Line::default();
-        let mut gates: Vec<Arc<dyn Gate>> = Vec::new();
+        let (mut gates, mut offsets): (Vec<Arc<dyn Gate>>, _) = (Vec::new(), Vec::new());
         for source in &task.sources {
             let steps = source.provider.round();
             let rhythm = plan::rhythm(&steps, &source.roster);
             line.add(rhythm, steps.len(), source.roster.len(), source.interval, now);
+            let offset = Arc::<Mutex<ClockOffset>>::default();
+            offsets.push(offset.clone());
             gates.push(Arc::new(AccountGate {
                 account: task.name.clone(),
                 provider: source.kind.name(),
@@ -58,6 +70,7 @@ impl Polling {
                 transport: task.transport.clone(),
                 telemetry: shared.telemetry.clone(),
                 meter: meter.clone(),
+                offset: offset.clone(),
             }));
         }
         let mut book = Book::new(task.name.clone(), &task.sources);
@@ -68,7 +81,19 @@ impl Polling {
             }
         }
         let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
-        Self { task, shared, budget, gates, line, pause: Pause::default(), book, board }
+        Self {
+            task,
+            shared,
+            budget,
+            gates,
+            line,
+            breaker: Breaker::default(),
+            meter,
+            offsets,
+            looked: now,
+            book,
+            board,
+        }
     }
 
     /// What people may want to know of this account while it is polled.
@@ -83,8 +108,9 @@ impl Polling {
         while !*stop.borrow() {
             let now = clock.now();
             // One at a time: its first request must be booked before the next question is thought of.
+            self.look_for_credentials(now);
             under_way.extend(self.next_question(now, under_way.len()));
-            let wake = self.wake(under_way.len());
+            let wake = self.alarm(under_way.len());
             let alarm = async {
                 match wake {
                     Some(tick) => clock.sleep_until(tick).await,
@@ -111,16 +137,36 @@ impl Polling {
         }
     }
 
-    /// How many questions may be under way: one while the account is refused as a whole.
+    /// How many questions may be under way: one until the account is known to be let in.
     fn room(&self) -> usize {
-        if self.pause.is_parked() { 1 } else { self.task.concurrency }
+        if self.breaker.is_tried() { 1 } else { self.task.concurrency }
+    }
+
+    /// When there is something to do beside answers.
+    fn alarm(&self, under_way: usize) -> Option<Tick> {
+        let look = self.breaker.parked_for().map(|_| self.looked + LOOK);
+        self.wake(under_way).into_iter().chain(look).min()
+    }
+
+    /// A refused account is tried at once when its secrets change, and nobody has to restart anything.
+    fn look_for_credentials(&mut self, now: Moment) {
+        if self.breaker.parked_for().is_none() || now.tick < self.looked + LOOK {
+            return;
+        }
+        self.looked = now.tick;
+        if self.task.sources.iter().any(|source| source.provider.refreshed()) {
+            info!(account = %self.task.name, "the refused account has other credentials now; it is tried with them");
+            self.breaker.refreshed();
+            self.budget.hold(self.breaker.until());
+            self.board.refreshed();
+        }
     }
 
     fn wake(&self, under_way: usize) -> Option<Tick> {
         if under_way >= self.room() {
             return None;
         }
-        Some(self.line.due()?.max(self.budget.free_at()).max(self.pause.until()))
+        Some(self.line.due()?.max(self.budget.free_at()).max(self.breaker.until()))
     }
 
     fn next_question(&mut self, now: Moment, under_way: usize) -> Option<BoxFuture<'static, Done>> {
@@ -128,8 +174,13 @@ impl Polling {
             return None;
         }
         while let Some(job) = self.line.next(now.tick) {
+            if let Some(until) = self.breaker.forbids(&job, now.tick) {
+                self.leave_out(&job, until, now);
+                continue;
+            }
             let rows = self.book.rows(&job);
             if !rows.is_empty() || matches!(job.ask, Ask::Step(_)) {
+                self.breaker.asked(&job);
                 self.board.asked(&job, now, self.line.standing(job.source));
                 return Some(self.ask(job, rows));
             }
@@ -137,6 +188,22 @@ impl Polling {
             self.board.skipped(&job, now, self.line.standing(job.source));
         }
         None
+    }
+
+    /// A question that is forbidden at present: its turn passes without it.
+    fn leave_out(&mut self, job: &Job, until: Tick, now: Moment) {
+        let source = &self.task.sources[job.source];
+        match job.ask {
+            Ask::Step(_) => self.line.step_done(job.source, now.tick),
+            // Nothing else asks about a target that batches leave out.
+            Ask::Solo(_) => self.line.again(job.clone(), until.max(now.tick + LOOK)),
+            Ask::Detail(row) => {
+                self.shared.store.failed(now, &mut std::iter::once(source.roster.row(row)), Fault::Forbidden);
+            }
+            Ask::Batch { .. } => {}
+        }
+        self.ended(job, End::GivenUp, now.tick);
+        self.board.skipped(job, now, self.line.standing(job.source));
     }
 
     fn ask(&self, job: Job, rows: Vec<u32>) -> BoxFuture<'static, Done> {
@@ -175,16 +242,43 @@ impl Polling {
 
     fn settle(&mut self, done: &Done) {
         let chance = self.shared.ports.entropy.bits();
+        let before = (self.breaker.parked_for(), self.breaker.forbidden(&done.job).is_some());
         let end = self.book.settle(
             done,
             &self.task.sources,
             &self.shared.store,
             &mut self.line,
-            &mut self.pause,
+            &mut self.breaker,
             chance,
         );
         self.ended(&done.job, end, done.ended.tick);
         let (put_back, standing) = (self.line.take_put_back(), self.line.standing(done.job.source));
-        self.board.settled(done, &self.task.sources, put_back, standing, &self.pause);
+        self.board.settled(done, &self.task.sources, put_back, standing, &self.breaker);
+        let offset = self.offsets[done.job.source].lock().unwrap_or_else(PoisonError::into_inner);
+        self.board.clock_ahead(done.job.source, offset.ahead_seconds());
+        drop(offset);
+        self.budget.hold(self.breaker.until());
+        self.tell(done, before);
+    }
+
+    /// One line and one gauge where somebody is parked or let in again.
+    fn tell(&self, done: &Done, (parked, forbidden): (Option<Fault>, bool)) {
+        let (account, source) = (&self.task.name, &self.task.sources[done.job.source].name);
+        match (parked, self.breaker.parked_for()) {
+            (None, Some(fault)) => {
+                warn!(%account, %fault, "the account is refused; it is tried with one question now and then");
+            }
+            (Some(fault), None) => info!(%account, %fault, "the account is no longer refused"),
+            _ => {}
+        }
+        self.meter.parked(self.breaker.parked_for().is_some());
+        let action = done.receipt.action.unwrap_or("none");
+        match (forbidden, self.breaker.forbidden(&done.job).is_some()) {
+            (false, true) => {
+                warn!(%account, %source, action, "the account may not ask this; it is tried now and then");
+            }
+            (true, false) => info!(%account, %source, action, "the account may ask this again"),
+            _ => {}
+        }
     }
 }

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::SourceTask;
-use super::booking::{Done, left_out};
+use super::booking::{Done, left_out, speaks_of_presence};
+use super::breaker::Breaker;
 use super::line::{Ask, Job, Standing};
-use super::pause::Pause;
 use super::sheet::{Sheet, push};
 use crate::domain::{Fault, Moment, Tick};
 use crate::providers::Receipt;
@@ -65,8 +65,10 @@ pub struct About {
     pub failures: Vec<Note>,
     /// What comes next.
     pub coming: Coming,
-    /// Since when and until when the account is left alone, and for what.
+    /// Until when it is not asked about, and for what.
     pub paused: Option<Paused>,
+    /// Seconds that this machine's clock is ahead of the provider's, if any answer told its time.
+    pub clock_ahead: Option<f64>,
 }
 
 /// Where in its source's round a target is asked about.
@@ -100,7 +102,7 @@ pub enum Coming {
     Regular(Tick),
 }
 
-/// A pause of the account.
+/// A pause of the account, or of this kind of question when that is forbidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paused {
     /// When questions may be asked again.
@@ -147,17 +149,19 @@ impl Board {
         sources: &[SourceTask],
         put_back: Vec<(Job, Tick)>,
         standing: Standing,
-        pause: &Pause,
+        breaker: &Breaker,
     ) {
         // Put together before the lock is taken.
         let note = Note::of(done);
         let rows = row_faults(done, &sources[done.job.source]);
+        let detail = matches!(done.job.ask, Ask::Detail(_));
+        let presence = !detail && speaks_of_presence(&sources[done.job.source], &done.job.ask);
         let mut inner = self.lock();
         let number = done.job.source;
         if let Some((fault, _)) = &note.failure {
             let fault = *fault;
-            if pause.until() > done.ended.tick && (fault == Fault::Throttled || fault.is_account_wide()) {
-                inner.paused = Some(Paused { until: pause.until(), fault });
+            if breaker.until() > done.ended.tick && (fault == Fault::Throttled || fault.is_account_wide()) {
+                inner.paused = Some(Paused { until: breaker.until(), fault });
             }
             if fault.is_account_wide() {
                 inner.refusal = Some((number, note.clone()));
@@ -165,6 +169,10 @@ impl Board {
         }
         let sheet = &mut inner.sheets[number];
         sheet.standing = standing;
+        if presence {
+            let forbidden = |until| Paused { until, fault: Fault::Forbidden };
+            sheet.forbidden = breaker.forbidden(&done.job).map(forbidden);
+        }
         if let Some(at) = sheet.under_way.iter().position(|(ask, _)| *ask == done.job.ask) {
             sheet.under_way.swap_remove(at);
         }
@@ -176,6 +184,18 @@ impl Board {
             push(sheet.row_failures.touch(row), Note { failure, ..note.clone() });
         }
         sheet.book(note, &done.rows);
+    }
+
+    /// Notes that the account's credentials are others, so that it is tried now, whatever it was refused for.
+    pub fn refreshed(&self) {
+        let mut inner = self.lock();
+        inner.paused = None;
+        inner.sheets.iter_mut().for_each(|sheet| sheet.forbidden = None);
+    }
+
+    /// Notes how far this machine's clock is ahead of that of a source's provider, in seconds.
+    pub fn clock_ahead(&self, source: usize, seconds: Option<f64>) {
+        self.lock().sheets[source].clock_ahead = seconds;
     }
 
     /// What concerns one target at `now`. `source` is the source's place in the account's list.
@@ -199,7 +219,13 @@ impl Board {
             answers: newest_first(answers),
             failures: newest_first(failures),
             coming: sheet.coming(row),
-            paused: inner.paused.filter(|paused| paused.until > now.tick),
+            paused: inner
+                .paused
+                .into_iter()
+                .chain(sheet.forbidden)
+                .filter(|paused| paused.until > now.tick)
+                .max_by_key(|paused| paused.until),
+            clock_ahead: sheet.clock_ahead,
         }
     }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::SourceTask;
+use super::breaker::{Breaker, Failed};
 use super::line::{Ask, Job, Line};
-use super::pause::{self, Pause};
+use super::pause;
 use super::rounds::End;
 use super::sessions::SessionLedger;
 use crate::domain::{Fault, Moment, RowId, Session};
@@ -97,7 +98,7 @@ impl Book {
         sources: &[SourceTask],
         store: &Store,
         line: &mut Line,
-        pause: &mut Pause,
+        breaker: &mut Breaker,
         chance: u64,
     ) -> End {
         let page = &mut self.sources[done.job.source];
@@ -109,12 +110,14 @@ impl Book {
         }
         let end = match &done.result {
             Ok(answer) => {
-                pause.answered();
+                breaker.answered(&done.job);
                 self.answered(done, answer, &sources[done.job.source], store, line);
                 End::Answered
             }
             Err(failure) => {
-                pause.failed(done.ended.tick, failure.fault, failure.wait, chance);
+                let Failure { fault, wait, .. } = *failure;
+                let failed = Failed { fault, wait, calls: done.receipt.calls };
+                breaker.failed(done.ended.tick, &done.job, &failed, chance);
                 let end = self.failed(done, failure, &sources[done.job.source], store, line, chance);
                 if failure.fault.is_account_wide() {
                     account_refused(done.ended, failure.fault, sources, store);
@@ -182,6 +185,11 @@ impl Book {
                 store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), failure.fault);
             }
             Ask::Step(_) => {}
+            // The others will not be asked about either.
+            Ask::Batch { .. } | Ask::Solo(_) if failure.fault == Fault::Forbidden => {
+                store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), failure.fault);
+                store.silent(roster.source(), roster.generation());
+            }
             _ => store.failed(at, &mut done.rows.iter().map(|&row| roster.row(row)), failure.fault),
         }
         let attempt = done.job.attempt;
@@ -336,7 +344,7 @@ mod tests {
         sources: Vec<SourceTask>,
         store: Store,
         line: Line,
-        pause: Pause,
+        breaker: Breaker,
         telemetry: Telemetry,
     }
 
@@ -372,7 +380,7 @@ mod tests {
         };
         let store = Store::new();
         store.install(vec![Installed { spec, roster }]);
-        Bench { book, sources, store, line, pause: Pause::default(), telemetry }
+        Bench { book, sources, store, line, breaker: Breaker::default(), telemetry }
     }
 
     impl Bench {
@@ -381,8 +389,8 @@ mod tests {
             let job = Job { source: 0, ask: Ask::Step(0), attempt: 0, round: None };
             let receipt = Receipt { as_of: Some(at(second + 1)), ..Receipt::default() };
             let done = Done { job, rows: vec![], began: at(second), ended: at(second + 10), result, receipt };
-            let Self { book, sources, store, line, pause, .. } = self;
-            book.settle(&done, sources, store, line, pause, 0);
+            let Self { book, sources, store, line, breaker, .. } = self;
+            book.settle(&done, sources, store, line, breaker, 0);
         }
 
         /// When the last complete pass began.

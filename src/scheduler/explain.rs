@@ -85,7 +85,14 @@ pub fn explain(subject: &Subject<'_>, now: Moment) -> Explanation {
         answers: about.answers.iter().map(attempt).collect(),
         failures: about.failures.iter().map(attempt).collect(),
         next: next(about, spec, times),
-        changes: changes(&view, reason, spec, newest.map(|tick| tick + spec.policy.max_age), times),
+        changes: changes(
+            &view,
+            reason,
+            spec,
+            newest.map(|tick| tick + spec.policy.max_age),
+            about.clock_ahead,
+            times,
+        ),
     }
 }
 
@@ -246,9 +253,7 @@ fn next(about: &About, spec: &SourceSpec, times: Times) -> Next {
     let paused = about.paused;
     let held = paused.filter(|paused| due.is_some_and(|due| due < paused.until));
     let why = match held {
-        Some(paused) => {
-            format!("{why}; the account is left alone until then ({})", paused.fault)
-        }
+        Some(paused) => format!("{why}; {} ({})", left_alone(paused.fault), paused.fault),
         None => why,
     };
     // What is overdue waits for the account's budget: now is the earliest.
@@ -263,18 +268,32 @@ fn next(about: &About, spec: &SourceSpec, times: Times) -> Next {
     }
 }
 
+/// Who is left alone for a fault, and what ends that.
+fn left_alone(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Forbidden => {
+            "such questions of this source are left alone until then, and then tried with one"
+        }
+        fault if fault.is_account_wide() => {
+            "the account is left alone until then, or until its secret files change, and then tried with one question"
+        }
+        _ => "the account is left alone until then",
+    }
+}
+
 fn changes(
     view: &View,
     reason: Option<UnknownReason>,
     spec: &SourceSpec,
     expires: Option<Tick>,
+    ahead: Option<f64>,
     times: Times,
 ) -> Vec<String> {
     let mut changes = Vec::new();
     if let Some(reason) = reason {
         changes.push("any good answer about it makes it online or offline at once".to_owned());
         if let UnknownReason::Fault(fault) = reason {
-            changes.push(remedy(fault).to_owned());
+            changes.push(clock_remedy(fault, ahead).unwrap_or_else(|| remedy(fault).to_owned()));
         }
         return changes;
     }
@@ -295,6 +314,14 @@ fn changes(
         changes.push(format!("without any further answer it becomes unknown after {}", times.at(expires)));
     }
     changes
+}
+
+/// The same for a refused clock when the provider told its own time.
+fn clock_remedy(fault: Fault, ahead: Option<f64>) -> Option<String> {
+    let ahead = ahead.filter(|_| fault == Fault::ClockSkew)?;
+    let apart = Duration::try_from_secs_f64(ahead.abs().round()).ok()?;
+    let (by, side) = (human(apart), if ahead < 0.0 { "behind" } else { "ahead of" });
+    Some(format!("{}: it is {by} {side} the provider's", remedy(fault)))
 }
 
 /// What to do about a fault.
@@ -335,6 +362,7 @@ mod tests {
             failures: Vec::new(),
             coming,
             paused,
+            clock_ahead: None,
         }
     }
 

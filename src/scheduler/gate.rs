@@ -1,12 +1,12 @@
 //! The way of one source's requests: budget, measure, record, send. The only order of wrapping there is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::warn;
 
 use super::budget::Budget;
-use crate::domain::Fault;
+use crate::domain::{ClockOffset, Fault, Moment};
 use crate::ports::{BoxFuture, Clock, Request, Response, Transport, TransportError};
 use crate::providers::{Action, Gate, Permit};
 use crate::telemetry::{BudgetMeter, Telemetry};
@@ -34,6 +34,8 @@ pub struct AccountGate {
     pub telemetry: Arc<Telemetry>,
     /// Counts waits.
     pub meter: Arc<BudgetMeter>,
+    /// How far our clock is ahead of the provider's.
+    pub offset: Arc<Mutex<ClockOffset>>,
 }
 
 impl Gate for AccountGate {
@@ -59,10 +61,14 @@ impl Gate for AccountGate {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Response, TransportError>> {
         Box::pin(async move {
-            let began = self.clock.now().tick;
+            let began = self.clock.now();
             let answer = self.transport.send(request, timeout, BODY_LIMIT).await;
-            let took = self.clock.now().tick.since(began).as_secs_f64();
+            let ended = self.clock.now();
+            let took = ended.tick.since(began.tick).as_secs_f64();
             self.telemetry.request(&self.account, self.provider, permit.action.name, took);
+            if let Ok(answer) = &answer {
+                self.compare_clocks(answer, began, ended);
+            }
             answer
         })
     }
@@ -72,6 +78,21 @@ impl Gate for AccountGate {
         if fault == Fault::Throttled && self.budget.throttled(self.clock.now().tick) {
             let rate = self.budget.rate(self.clock.now().tick);
             warn!(account = %self.account, rate, "the provider throttles; the account goes half as fast for a while");
+        }
+    }
+}
+
+impl AccountGate {
+    fn compare_clocks(&self, answer: &Response, sent: Moment, came: Moment) {
+        let date = answer.headers().get(http::header::DATE).and_then(|value| value.to_str().ok());
+        let Some(date) = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) else { return };
+        let ahead = {
+            let mut offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
+            offset.saw(date.timestamp().as_second(), sent, came);
+            offset.ahead_seconds()
+        };
+        if let Some(ahead) = ahead {
+            self.telemetry.clock_offset(&self.account, self.provider, ahead);
         }
     }
 }

@@ -4,8 +4,8 @@
 //! In reading order: [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`rounds`] how
 //! long rounds take; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
-//! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`pause`] says when to leave a
-//! provider alone; [`board`] keeps what people may ask about, and [`explain`] puts it into words. Only [`account`] and
+//! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`breaker`] says when to leave a
+//! provider alone, and [`pause`] how delays grow; [`board`] keeps what people may ask about, and [`explain`] puts it into words. Only [`account`] and
 //! [`gate`] wait; the rest are decisions.
 //!
 //! No request ever leaves on behalf of a scrape, and a slow account never delays another.
@@ -22,6 +22,7 @@ use crate::telemetry::{SessionMeter, Telemetry};
 pub mod account;
 pub mod board;
 pub mod booking;
+pub mod breaker;
 pub mod budget;
 pub mod explain;
 pub mod gate;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SourceTask;
-use super::board::{Coming, FAILURES_KEPT, NOTES_MAX, Note, Place};
+use super::board::{Coming, FAILURES_KEPT, NOTES_MAX, Note, Paused, Place};
 use super::line::{Ask, Job, Standing};
 use super::plan::{Rhythm, rhythm};
 use crate::domain::{Fault, Moment, Tick};
@@ -27,6 +27,10 @@ pub(super) struct Sheet {
     /// The step that says who is online.
     presence_step: usize,
     pub(super) standing: Standing,
+    /// Until when its questions are forbidden; past once they are tried again.
+    pub(super) forbidden: Option<Paused>,
+    /// Seconds that this machine's clock is ahead of its provider's.
+    pub(super) clock_ahead: Option<f64>,
     pub(super) under_way: Vec<(Ask, Moment)>,
     pub(super) put_back: BTreeMap<Ask, (Tick, u32)>,
     answers: Recent<Vec<Note>>,
@@ -59,6 +63,8 @@ impl Sheet {
             steps: source.steps.iter().map(word).collect(),
             presence_step: source.steps.iter().position(listing).unwrap_or(0),
             standing: Standing { cursor: 0, due: now, waiting: false, began: now },
+            forbidden: None,
+            clock_ahead: None,
             under_way: Vec::new(),
             put_back: BTreeMap::new(),
             answers: Recent::default(),

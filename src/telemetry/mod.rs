@@ -77,6 +77,12 @@ static API_SECONDS: OwnFamily = OwnFamily {
     labels: ACTION,
 };
 
+static CLOCK_OFFSET: OwnFamily = OwnFamily {
+    name: "presence_exporter_api_clock_offset_seconds",
+    help: "How far this machine's clock is ahead of the provider's, from the header Date of its answers; negative when it is behind.",
+    labels: &["account", "provider"],
+};
+
 static HTTP_REQUESTS: OwnFamily = OwnFamily {
     name: "presence_exporter_http_requests_total",
     help: "HTTP requests that this exporter answered, by status code.",
@@ -114,11 +120,12 @@ static STATE_SAVED: OwnFamily = OwnFamily {
 };
 
 /// Every family that is registered here. Beside them stand the `process_` families of crate `prometheus`.
-pub static OWN_FAMILIES: [&OwnFamily; 15] = [
+pub static OWN_FAMILIES: [&OwnFamily; 16] = [
     &BUILD_INFO,
     &API_REQUESTS,
     &API_FAILURES,
     &API_SECONDS,
+    &CLOCK_OFFSET,
     &budgets::REQUESTS,
     &budgets::USED,
     &budgets::RATE,
@@ -138,6 +145,7 @@ pub struct Telemetry {
     requests: IntCounterVec,
     failures: IntCounterVec,
     seconds: HistogramVec,
+    clock_offset: GaugeVec,
     http: IntCounterVec,
     in_flight: IntGauge,
     body: Gauge,
@@ -186,6 +194,7 @@ impl Telemetry {
             requests: registered(&registry, IntCounterVec::new(API_REQUESTS.opts(), API_REQUESTS.labels)),
             failures: registered(&registry, IntCounterVec::new(API_FAILURES.opts(), API_FAILURES.labels)),
             seconds: registered(&registry, HistogramVec::new(histogram, API_SECONDS.labels)),
+            clock_offset: registered(&registry, GaugeVec::new(CLOCK_OFFSET.opts(), CLOCK_OFFSET.labels)),
             http,
             in_flight: registered(&registry, IntGauge::with_opts(HTTP_IN_FLIGHT.opts())),
             body: registered(&registry, Gauge::with_opts(SCRAPE_BODY.opts())),
@@ -227,6 +236,11 @@ impl Telemetry {
     /// Counts one failed HTTP request to a provider, beside [`Telemetry::request`], which counts all.
     pub fn failure(&self, account: &str, provider: &str, action: &'static str, fault: Fault) {
         self.with(account, provider, action, |handles| handles.failures[fault as usize].inc());
+    }
+
+    /// Sets how far our clock is ahead of a provider's. There is no such series before the first answer.
+    pub fn clock_offset(&self, account: &str, provider: &str, seconds: f64) {
+        self.clock_offset.with_label_values(&[account, provider]).set(seconds);
     }
 
     /// Counts a request to our own HTTP server as being answered until the guard is dropped.

@@ -38,7 +38,7 @@ use super::alibaba::{self, Connected};
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, ProviderKind, Session};
 use crate::config::{AccountSettings, Key, Need, Reader, Shape};
-use crate::domain::{Evidence, Kind, Limit};
+use crate::domain::{Evidence, Kind, Limit, Scope, Window};
 
 mod client;
 mod map;
@@ -54,11 +54,15 @@ const VERSION: &str = "2020-04-20";
 /// The first label of the product's host names.
 const PRODUCT: &str = "onsmqtt";
 
+/// What one network address may ask, whatever it asks and whoever it is: beyond it the address is blocked, not throttled.
+/// "Limits on API calls": 300 calls/s for a source IP address.
+const ADDRESS: Limit = Limit { calls: 300, per: Window::Second, scope: Scope::Address };
+
 /// The sessions of a batch of clients.
 pub static SESSIONS: Action = Action {
     name: "BatchQuerySessionByClientIds",
     ids_per_call: 10,
-    limits: &[Limit::per_second(100)],
+    limits: &[Limit::per_second(100), ADDRESS],
     lag: Duration::ZERO,
     billed: true,
     source: "BatchQuerySessionByClientIds, ClientIdList: 1 to 10; Limits on API calls: 100 calls/s",
@@ -68,7 +72,7 @@ pub static SESSIONS: Action = Action {
 pub static SESSION: Action = Action {
     name: "QuerySessionByClientId",
     ids_per_call: 1,
-    limits: &[Limit::per_second(500)],
+    limits: &[Limit::per_second(500), ADDRESS],
     lag: Duration::ZERO,
     billed: true,
     source: "QuerySessionByClientId: one ClientId; Limits on API calls: 500 calls/s",
@@ -78,7 +82,7 @@ pub static SESSION: Action = Action {
 pub static TRACE: Action = Action {
     name: "QueryMqttTraceDevice",
     ids_per_call: 1,
-    limits: &[Limit::per_second(500)],
+    limits: &[Limit::per_second(500), ADDRESS],
     lag: Duration::ZERO,
     billed: true,
     source: "QueryMqttTraceDevice: one ClientId; Limits on API calls: 500 calls/s",
