@@ -1,6 +1,7 @@
 //! The scheduler on virtual time: budgets, beats, pauses, refused ids, an orderly stop.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,11 +69,17 @@ impl ProviderKind for TestKind {
 /// Asks by putting the ids into the path, and takes the status for the answer: 200 online, 204 offline, else a fault.
 struct TestProvider {
     ids: usize,
+    /// The look at its credentials that finds others, counted from 1, and looks so far.
+    fresh: (u32, AtomicU32),
 }
 
 impl Provider for TestProvider {
     fn round(&self) -> Vec<Step> {
         vec![Step::Batches { action: &ASK, ids: self.ids, weigh: str::len, weight: usize::MAX }]
+    }
+
+    fn refreshed(&self) -> bool {
+        self.fresh.1.fetch_add(1, Ordering::Relaxed) + 1 == self.fresh.0
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
@@ -90,6 +97,7 @@ impl Provider for TestProvider {
                             200 => Ok(Seen::online()),
                             204 => Ok(Seen::offline()),
                             401 => Err(Failure::new(Fault::Unauthorized, "no")),
+                            403 => Err(Failure::new(Fault::Forbidden, "not you")),
                             404 => Err(Failure::new(Fault::RefusedId, "one of them")),
                             429 => Err(Failure::new(Fault::Throttled, "slowly").wait(reply.retry_after())),
                             _ => Err(Failure::new(Fault::ServerError, "oops")),
@@ -199,6 +207,8 @@ pub struct Setup {
     pub sources: Vec<(u32, Duration)>,
     /// How long answers count, and how soon changes do.
     pub policy: Policy,
+    /// The look at its credentials with which the first source finds others; 0: none does.
+    pub fresh_look: u32,
 }
 
 impl Default for Setup {
@@ -211,6 +221,7 @@ impl Default for Setup {
             ids: 10,
             sources: vec![(100, SECOND * 10)],
             policy: Policy::at_once(SECOND * 60),
+            fresh_look: 0,
         }
     }
 }
@@ -251,7 +262,8 @@ pub fn bench(
             policy,
         };
         installed.push(Installed { spec, roster: roster.clone() });
-        let provider = Arc::new(TestProvider { ids: setup.ids });
+        let provider =
+            Arc::new(TestProvider { ids: setup.ids, fresh: (setup.fresh_look, AtomicU32::new(0)) });
         let steps = provider.round();
         let (interval, timeout) = (*interval, SECOND * 5);
         sources.push(SourceTask {
@@ -442,6 +454,79 @@ fn a_refused_key_is_not_hammered_and_every_target_is_told_why() {
     bench.run(SECOND * 300);
     assert!(bench.sent().len() <= 4, "{} requests with a refused key", bench.sent().len());
     assert_eq!(bench.states(), BTreeMap::from([("unauthorized", 100)]));
+}
+
+#[test]
+fn a_key_that_is_mended_is_tried_at_the_next_look_and_not_before() {
+    let setup = Setup { fresh_look: 4, ..Setup::default() };
+    let mut bench = bench(&setup, |number, _, _| Ok((if number == 0 { 401 } else { 200 }, None)));
+    bench.run(SECOND * 40);
+    let sent = bench.sent();
+    let second = sent[1].0.tick.since(sent[0].0.tick);
+    assert!(second >= SECOND * 19 && second < SECOND * 21, "the fourth look is after 20 s: {second:?}");
+    assert_eq!(bench.states(), BTreeMap::from([("online", 100)]));
+}
+
+#[test]
+fn nobody_is_asked_two_questions_before_it_is_known_that_the_key_is_right() {
+    let setup = Setup { rate: 100.0, concurrency: 16, latency: SECOND * 2, ..Setup::default() };
+    let mut refused = bench(&setup, |_, _, _| Ok((401, None)));
+    refused.run(SECOND * 300);
+    assert!(refused.sent().len() <= 4, "{} requests with a refused key", refused.sent().len());
+    assert_eq!(refused.wire.under_way.lock().unwrap().1, 1);
+    let mut let_in = bench(&setup, |_, _, _| Ok((200, None)));
+    let_in.run(SECOND * 10);
+    assert!(let_in.wire.under_way.lock().unwrap().1 > 1);
+}
+
+#[test]
+fn what_is_forbidden_is_left_alone_and_the_account_s_other_sources_go_on() {
+    let setup = Setup { sources: vec![(100, SECOND * 10), (100, SECOND * 10)], ..Setup::default() };
+    let script = |until_s: u64| {
+        move |_: usize, ids: &str, at: Moment| {
+            let early = at.tick.as_micros() < until_s * 1_000_000;
+            Ok((if ids.starts_with("t0") && early { 403 } else { 200 }, None))
+        }
+    };
+    let mut parked = bench(&setup, script(u64::MAX / 1_000_000));
+    parked.run(SECOND * 300);
+    let asked = parked.sent().iter().filter(|(_, ids)| ids.starts_with("t0")).count();
+    assert!((2..=5).contains(&asked), "{asked} forbidden requests in five minutes");
+    assert_eq!(parked.states(), BTreeMap::from([("forbidden", 100), ("online", 100)]));
+    let next = parked.explain(0, "t0-7").next;
+    assert_eq!(next.paused_for.as_deref(), Some("forbidden"), "{next:?}");
+    assert_eq!(parked.explain(1, "t1-7").next.paused_for, None);
+    let mut allowed = bench(&setup, script(200));
+    allowed.run(SECOND * 600);
+    assert_eq!(allowed.states(), BTreeMap::from([("online", 200)]));
+}
+
+#[test]
+fn a_throttled_budget_is_halved_and_used_nearly_whole_again_when_it_has_recovered() {
+    for latency in [10, 200] {
+        let setup = Setup {
+            rate: 20.0,
+            concurrency: 16,
+            latency: Duration::from_millis(latency),
+            sources: vec![(10_000, SECOND * 5), (2_000, SECOND * 5)],
+            ..Setup::default()
+        };
+        let mut bench = bench(&setup, |number, _, _| {
+            Ok((if (2_000..2_004).contains(&number) { 429 } else { 200 }, None))
+        });
+        bench.run(SECOND * 300);
+        let sent = bench.sent();
+        let throttled = sent[2_000].0.tick;
+        let between = |from: u32, to: u32| {
+            let inside =
+                |at: &Moment| at.tick >= throttled + SECOND * from && at.tick < throttled + SECOND * to;
+            sent.iter().filter(|(at, _)| inside(at)).count()
+        };
+        let (lowered, recovered) = (between(3, 13), between(65, 165));
+        assert!((80..=135).contains(&lowered), "{lowered} of 200 requests soon after a throttle");
+        assert!(recovered >= 1_940, "{recovered} of 2000 requests at a latency of {latency} ms");
+        assert!(bench.fullest_window(SECOND) <= 20);
+    }
 }
 
 #[test]

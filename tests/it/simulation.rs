@@ -7,7 +7,7 @@ mod history;
 mod judge;
 mod play;
 mod stopped;
-mod wire;
+pub mod wire;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
