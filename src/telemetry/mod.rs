@@ -411,6 +411,8 @@ mod tests {
         let telemetry = Telemetry::new("1.2.3", "abc", "1.95");
         telemetry.register("a", "p", &["x"]);
         telemetry.sessions("s", "p", "user");
+        telemetry.budget("a").window("second", 1.0, 0.0);
+        telemetry.clock_offset("a", "p", 0.0);
         assert_eq!(samples(&telemetry, BUILD_INFO.name), [(labels(&["abc", "1.95", "1.2.3"]), 1.0)]);
         let families = telemetry.gather();
         for own in OWN_FAMILIES.into_iter().chain(SESSION_FAMILIES) {

@@ -154,7 +154,7 @@ impl Played {
 /// requests may have come closer together on their way than they left.
 fn assert_keeps(record: &Record, cloud: &str, windows: &[(u32, usize)], slack: Duration) {
     assert_eq!(record.dropped(), 0, "a judge who forgets is none");
-    for seconds in [1, 2, 3, 7, 15, 30, 60, 61, 90, 600, 3_600, 4_000] {
+    for seconds in [1_u32, 2, 3, 7, 15, 30, 60, 61, 90, 600, 3_600, 4_000] {
         let allowed = windows.iter().map(|(length, calls)| calls * seconds.div_ceil(*length) as usize).min();
         let length = (SECOND * seconds).saturating_sub(slack);
         let most = record.fullest_window(cloud, length);
