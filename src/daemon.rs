@@ -69,7 +69,9 @@ impl Exporter {
             telemetry: telemetry.clone(),
             ledger: ledger.clone(),
         };
-        let max_ages = max_ages(&configuration);
+        let inputs = plan::Inputs::of(&configuration);
+        let max_ages: Vec<Duration> = (0..configuration.sources.len()).map(|n| inputs.max_age(n)).collect();
+        drop(inputs);
         let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
         let (mut installed, mut places) = (Vec::new(), Vec::new());
         for (source, max_age) in configuration.sources.into_iter().zip(max_ages) {
@@ -216,29 +218,6 @@ fn no_target(spec: &SourceSpec, roster: &Roster, id: &str) -> NotFound {
         targets: Some(roster.len()),
         known: roster.iter().take(KNOWN_MAX).map(|target| target.id.to_owned()).collect(),
     }
-}
-
-/// How long each source's answers count.
-fn max_ages(configuration: &Configuration) -> Vec<Duration> {
-    let mut ages = vec![Duration::ZERO; configuration.sources.len()];
-    for (number, account) in configuration.accounts.iter().enumerate() {
-        let mine: Vec<usize> = (0..configuration.sources.len())
-            .filter(|&n| configuration.sources[n].account == number)
-            .collect();
-        let costs: Vec<(u64, Duration)> = mine
-            .iter()
-            .map(|&n| {
-                let source = &configuration.sources[n];
-                (plan::requests(&source.provider.round(), &source.roster), source.settings.interval)
-            })
-            .collect();
-        let rounds = plan::planned_rounds(&costs, account.settings.quota.sustained_per_second());
-        for (&n, round) in mine.iter().zip(rounds) {
-            let settings = &configuration.sources[n].settings;
-            ages[n] = settings.max_age.unwrap_or_else(|| plan::default_max_age(round, settings.timeout));
-        }
-    }
-    ages
 }
 
 fn spec(source: &Source, max_age: Duration) -> SourceSpec {

@@ -105,4 +105,12 @@ pub trait Env: Send + Sync {
     fn var(&self, name: &str) -> Option<String>;
     /// The text of a file of at most `limit` bytes.
     fn read(&self, path: &Path, limit: u64) -> io::Result<String>;
+    /// The value of a variable that holds a secret. Who only counts may give a stand-in.
+    fn secret_var(&self, name: &str) -> Option<String> {
+        self.var(name)
+    }
+    /// The text of a file that holds a secret.
+    fn secret_file(&self, path: &Path, limit: u64) -> io::Result<String> {
+        self.read(path, limit)
+    }
 }

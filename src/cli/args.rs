@@ -32,6 +32,8 @@ pub enum Command {
     Demo(Demo),
     /// Check a configuration and name every problem in it
     Check(Check),
+    /// Say what a configuration costs and how fresh it can be, before a key is used; exit code 2 when it does not fit
+    Plan(Plan),
     /// Ask a source's provider now and show what it answers, with the evidence
     Query(Query),
     /// Ask a running exporter why it shows a target as it does
@@ -97,6 +99,41 @@ pub struct Check {
     /// The configuration file.
     #[command(flatten)]
     pub config: ConfigFlag,
+}
+
+/// The flags of `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    /// The configuration file; its secrets need not be there
+    #[command(flatten)]
+    pub config: ConfigFlag,
+    /// How to print: table or json
+    #[arg(
+        long = "output",
+        value_name = "FORM",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "table"
+    )]
+    pub output: QueryFormat,
+    /// Exit with code 2 if more requests a day than this may be made, by the ceiling
+    #[arg(long = "max-requests-per-day", value_name = "COUNT")]
+    pub max_requests_per_day: Option<u64>,
+    /// Exit with code 2 if more billed requests in thirty days than this may be made, by the ceiling
+    #[arg(long = "max-billed-per-month", value_name = "COUNT")]
+    pub max_billed_per_month: Option<u64>,
+    /// Exit with code 2 if a change of any source may be seen later than this, such as 2m
+    #[arg(long = "max-detection-delay", value_name = "DURATION", value_parser = duration)]
+    pub max_detection_delay: Option<Duration>,
+    /// Exit with code 2 if the metrics page may hold more series than this
+    #[arg(long = "max-series", value_name = "COUNT")]
+    pub max_series: Option<u64>,
+    /// The part of the targets that the ceiling takes to be online, 0 to 1
+    #[arg(long = "assume.online-share", value_name = "SHARE", default_value = "0.5", value_parser = share)]
+    pub online_share: f64,
+    /// How often an hour the ceiling takes each target to come online
+    #[arg(long = "assume.arrivals-per-hour", value_name = "COUNT", default_value = "1", value_parser = arrivals)]
+    pub arrivals_per_hour: f64,
 }
 
 /// Unlike `run`, which has to be found at its port, the demo takes another one when its own is taken.
@@ -236,6 +273,18 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "it must be a whole number, 0 or more".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or("write a number from 0 to 1".to_owned())
+}
+
+fn arrivals(text: &str) -> Result<f64, String> {
+    let good = |count: &f64| (0.0..=3600.0).contains(count);
+    text.parse().ok().filter(good).ok_or("write a number from 0 to 3600".to_owned())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,7 @@
 //! What a person types. Data goes to stdout, everything else to stderr; exit codes mean something.
 //!
 //! In reading order: [`args`] (commands and flags), [`run`] (the daemon), [`demo`] (simulator and daemon in one),
-//! [`check`], [`query`], [`explain`], [`simulate`]. Nothing imports this module.
+//! [`check`], [`plan`], [`query`], [`explain`], [`simulate`]. Nothing imports this module.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 mod load;
+pub mod plan;
 pub mod query;
 pub mod run;
 pub mod simulate;
@@ -29,7 +30,7 @@ pub enum Exit {
     Done = 0,
     /// It could not.
     Failed = 1,
-    /// It could, and what it found is not well: a target is unknown, an account differs from the truth.
+    /// It could, and what it found is not well: a target is unknown, a plan does not fit.
     Unwell = 2,
     /// The command line or the configuration is wrong (EX_USAGE).
     Usage = 64,
@@ -66,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::main(&run),
         Command::Demo(demo) => demo::main(&demo),
         Command::Check(check) => check::main(&check),
+        Command::Plan(plan) => plan::main(&plan),
         Command::Query(query) => query::main(&query),
         Command::Explain(explain) => explain::main(&explain),
         Command::Simulate(simulate) => simulate::main(&simulate),

@@ -116,9 +116,12 @@ impl<'a> Reader<'a> {
         let Good::Secret(origin) = self.good(key, |shape| shape == Shape::Secret)? else { return None };
         let text = match origin {
             Origin::Inline(text) => text.to_owned(),
-            Origin::File(path) => self.read(key, path, LIMIT_SECRET_BYTES)?,
+            Origin::File(path) => {
+                let full = self.context.base.join(path);
+                self.taken(key, self.context.env.secret_file(&full, LIMIT_SECRET_BYTES))?
+            }
             Origin::Env(name) => {
-                let Some(text) = self.context.env.var(name) else {
+                let Some(text) = self.context.env.secret_var(name) else {
                     let hint = "set it where the exporter is started, or correct its name".to_owned();
                     self.complain(key, "the environment variable named here is not set", Some(hint));
                     return None;
@@ -230,7 +233,12 @@ impl<'a> Reader<'a> {
 
     /// Reads a file; the message names neither path nor content, since either may be a secret gone astray.
     fn read(&self, key: &str, path: &str, limit: u64) -> Option<String> {
-        match self.context.env.read(&self.context.base.join(path), limit) {
+        self.taken(key, self.context.env.read(&self.context.base.join(path), limit))
+    }
+
+    /// What was read for a key, or a note of why it was not.
+    fn taken(&self, key: &str, read: std::io::Result<String>) -> Option<String> {
+        match read {
             Ok(text) => Some(text),
             Err(error) => {
                 let hint = "a relative path starts at the folder of the configuration file".to_owned();

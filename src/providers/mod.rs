@@ -20,6 +20,7 @@ pub mod alibaba_mqtt;
 pub mod alibaba_smartag;
 pub mod configure;
 mod conn_key;
+pub mod cost;
 pub mod hash;
 pub mod http;
 pub mod huawei_workspace;
@@ -31,6 +32,7 @@ pub mod signed;
 pub mod sim;
 pub mod volcengine_rtc;
 
+pub use cost::{Charge, Cheaper, Costs, Past, Per};
 pub use http::{Failure, Gate, Net, Permit, Receipt};
 
 /// Every provider. The order is that of the documentation.
@@ -119,6 +121,8 @@ pub struct Configured {
 pub trait Provider: Send + Sync {
     /// What one round over all targets consists of, in order. A failing step does not keep the next from being asked.
     fn round(&self) -> Vec<Step>;
+    /// Every call that a source's questions make, and what makes it. The plan counts with it.
+    fn costs(&self) -> Costs;
     /// Whether an id can be asked for at all; the error says what is wrong with it.
     fn accepts(&self, id: &str) -> Result<(), String> {
         let _ = id;

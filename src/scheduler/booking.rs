@@ -19,10 +19,10 @@ use crate::store::Store;
 use crate::telemetry::SessionMeter;
 
 /// How many rounds pass before a refused target is tried again, alone.
-const REFUSED_ROUNDS: u32 = 20;
+pub const REFUSED_ROUNDS: u32 = 20;
 
 /// A refused target is tried again no sooner than this.
-const REFUSED_MIN: Duration = Duration::from_secs(600);
+pub const REFUSED_MIN: Duration = Duration::from_secs(600);
 
 /// A question that is over.
 pub struct Done {
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
     use crate::domain::{Evidence, Kind, Outcome, Policy, Roster, SourceSpec, Tick};
     use crate::ports::BoxFuture;
-    use crate::providers::{Action, Net, Provider, Question, huawei_workspace};
+    use crate::providers::{Action, Costs, Net, Provider, Question, huawei_workspace};
     use crate::scheduler::plan::Rhythm;
     use crate::store::Installed;
     use crate::telemetry::Telemetry;
@@ -332,6 +332,10 @@ mod tests {
     impl Provider for Unasked {
         fn round(&self) -> Vec<Step> {
             vec![Step::Log { action: &LOG, reread: MINUTE * 60 }]
+        }
+
+        fn costs(&self) -> Costs {
+            Costs::of([])
         }
 
         fn ask<'a>(&'a self, _: Question<'a>, _: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {

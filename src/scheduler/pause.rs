@@ -11,7 +11,7 @@ pub const WAIT_MAX: Duration = Duration::from_secs(300);
 pub const ATTEMPTS: u32 = 3;
 
 /// The first delay of a repeated question; doubled for each further attempt.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
+pub const RETRY_FIRST: Duration = Duration::from_secs(1);
 
 /// When a failed question is asked again, if that makes sense before its next regular turn.
 pub fn retry(

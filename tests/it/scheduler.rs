@@ -16,7 +16,8 @@ use presence_exporter::ports::{
 };
 use presence_exporter::providers::sim::{SimApi, SimOptions};
 use presence_exporter::providers::{
-    Action, Answer, Cloud, Configured, Failure, Net, Provider, ProviderKind, Question, Session, Step,
+    Action, Answer, Charge, Cloud, Configured, Costs, Failure, Net, Per, Provider, ProviderKind, Question,
+    Session, Step,
 };
 use presence_exporter::scheduler::account::STOP_GRACE;
 use presence_exporter::scheduler::explain::{Subject, explain};
@@ -80,6 +81,10 @@ impl Provider for TestProvider {
 
     fn refreshed(&self) -> bool {
         self.fresh.1.fetch_add(1, Ordering::Relaxed) + 1 == self.fresh.0
+    }
+
+    fn costs(&self) -> Costs {
+        Costs::of([Charge { action: &ASK, per: Per::Batch }])
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {

@@ -9,7 +9,7 @@ use crate::domain::{Fault, Seen, Target};
 use crate::ports::BoxFuture;
 use crate::providers::alibaba::{Api, rpc, sign};
 use crate::providers::http::Reply;
-use crate::providers::{Answer, Failure, Net, Provider, Question, Step};
+use crate::providers::{Answer, Charge, Cheaper, Costs, Failure, Net, Per, Provider, Question, Step};
 
 /// What the ids of one call may take in the query: 6 KiB, below the 8 KiB that HTTP servers commonly take for a request's
 /// first line. The gateway's own limit is not published.
@@ -104,6 +104,17 @@ impl Provider for Client {
         let action = if self.exact { &SESSION } else { &SESSIONS };
         let ids = action.ids_per_call as usize;
         vec![Step::Batches { action, ids, weigh, weight: IDS_BYTES }]
+    }
+
+    fn costs(&self) -> Costs {
+        let (action, cheaper) = match self.exact {
+            true => (&SESSION, Some(Cheaper { setting: "exact: false", action: &SESSIONS })),
+            false => (&SESSIONS, None),
+        };
+        let arrivals = Charge { action: &TRACE, per: Per::Online { again: None } };
+        let mut charges = vec![Charge { action, per: Per::Batch }];
+        charges.extend(self.trace_region.is_some().then_some(arrivals));
+        Costs { charges, cheaper }
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {

@@ -9,7 +9,7 @@ use crate::domain::{Fault, Seen, Target};
 use crate::ports::BoxFuture;
 use crate::providers::alibaba::{Api, rpc, sign};
 use crate::providers::http::Reply;
-use crate::providers::{Answer, Failure, Net, Provider, Question, Step};
+use crate::providers::{Answer, Charge, Cheaper, Costs, Failure, Net, Per, Provider, Question, Step};
 
 /// What the names of one call may take in the query: 6 KiB, below the 8 KiB that HTTP servers commonly take for a
 /// request's first line; the rest is for instance and region. The gateway's own limit is not published.
@@ -87,6 +87,18 @@ impl Provider for Client {
         let action = if self.exact { &CLIENTS } else { &STATISTICS };
         let ids = action.ids_per_call as usize;
         vec![Step::Batches { action, ids, weigh, weight: NAMES_BYTES }]
+    }
+
+    fn costs(&self) -> Costs {
+        if self.exact {
+            let cheaper = Some(Cheaper { setting: "exact: false", action: &STATISTICS });
+            return Costs { charges: vec![Charge { action: &CLIENTS, per: Per::Batch }], cheaper };
+        }
+        let again = Some(u32::from(map::DETAIL_EVERY));
+        Costs::of([
+            Charge { action: &STATISTICS, per: Per::Batch },
+            Charge { action: &CLIENTS, per: Per::Online { again } },
+        ])
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {

@@ -15,11 +15,11 @@ use super::replies::{judge, read_desktops, read_records};
 use super::sessions::{Cuts, Login, Table};
 use super::token::Token;
 use super::windows::{BACK_MAX_MS, Backlog, OVERLAP_MS, Window, minute_text};
-use super::{LIST_DESKTOPS, LIST_RECORDS};
+use super::{LIST_DESKTOPS, LIST_RECORDS, cost};
 use crate::domain::{Fault, Moment, Roster, Session, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::http::{Failure, Net, Reply};
-use crate::providers::{Action, Answer, Provider, Question, Step};
+use crate::providers::{Action, Answer, Costs, Provider, Question, Step};
 
 /// Rows asked for in a page: the schema's maximum for connect-desktops ("maximum: 1000", API definitions; its text says
 /// 2000), and the documented one for login records ("0-1000", the interface's page). A server may send fewer.
@@ -38,16 +38,16 @@ const LISTING_RESTARTS: u32 = 2;
 const RECORD_PAGES_MAX: u32 = 100;
 
 /// Stretches of the past that a pass reads beside its window; a day is read in four passes.
-const UNREAD_PER_PASS: usize = 6;
+pub(super) const UNREAD_PER_PASS: usize = 6;
 
 /// Sessions (or hours of them) that a pass asks again whether they are still open.
-const CHECKS_PER_PASS: usize = 3;
+pub(super) const CHECKS_PER_PASS: usize = 3;
 
 /// The same where records alone tell who is online: a day's worth in two passes.
-const CHECKS_PER_PASS_RECORDS_ONLY: usize = 12;
+pub(super) const CHECKS_PER_PASS_RECORDS_ONLY: usize = 12;
 
 /// Days that a pass looks for a desktop in that is connected without a known session.
-const LOOKUPS_PER_PASS: usize = 2;
+pub(super) const LOOKUPS_PER_PASS: usize = 2;
 
 /// How old the last complete pass over login records may be for its sessions to be shown.
 const TRUST: Duration = Duration::from_millis(OVERLAP_MS.unsigned_abs());
@@ -95,6 +95,10 @@ impl Provider for Workspace {
     fn round(&self) -> Vec<Step> {
         let log = Step::Log { action: &LIST_RECORDS, reread: REREAD };
         if self.records_only { vec![log] } else { vec![log, Step::Listing { action: &LIST_DESKTOPS }] }
+    }
+
+    fn costs(&self) -> Costs {
+        cost::of(self)
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {

@@ -30,6 +30,7 @@
 
 mod account;
 mod client;
+mod cost;
 mod errors;
 mod map;
 mod pages;

@@ -20,6 +20,9 @@ use crate::providers::http::{Failure, Net, Reply};
 /// 24 hours"; its advice is to renew early). Of a token that lives for less than two hours, the second half.
 const RENEW_BEFORE: Duration = Duration::from_secs(3600);
 
+/// How long a token is used: the day that it lives without the hour.
+pub const KEPT: Duration = Duration::from_secs(23 * 3600);
+
 /// The longest token that is sent: "1 to 40000 characters" (Workspace, API definitions, X-Auth-Token).
 const TOKEN_BYTES: usize = 40_000;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::token::{Account, Token};
 use super::wire::{DetailAsk, DetailData, Envelope, StatusAsk, StatusData, failure_of};
 use super::{DETAIL, ID_BYTES, IDS_BYTES, IDS_PER_CALL, Mode, NAME, Rows, STATUS, errors, map, post};
@@ -14,7 +14,7 @@ use crate::ports::BoxFuture;
 use crate::providers::conn_key::ConnHasher;
 use crate::providers::http::Reply;
 use crate::providers::loose::Object;
-use crate::providers::{Action, Answer, Failure, Net, Provider, Question, Step};
+use crate::providers::{Action, Answer, Charge, Costs, Failure, Net, Per, Provider, Question, Step};
 
 /// One source's users.
 pub(super) struct Client {
@@ -138,6 +138,15 @@ impl Client {
 impl Provider for Client {
     fn round(&self) -> Vec<Step> {
         vec![Step::Batches { action: self.action(), ids: IDS_PER_CALL, weigh: str::len, weight: IDS_BYTES }]
+    }
+
+    fn costs(&self) -> Costs {
+        let mut charges = vec![
+            Charge { action: self.action(), per: Per::Batch },
+            Charge { action: self.action(), per: Per::Doubt { departures: guard::DEPARTURES } },
+        ];
+        charges.extend(self.account.token_costs());
+        Costs::of(charges)
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {

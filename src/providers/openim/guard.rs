@@ -11,6 +11,9 @@ use super::Rows;
 /// From how many people on a batch is judged at all: fewer may well leave together.
 const CROWD: usize = 10;
 
+/// How many of a batch leave at least when it is asked again: half of a crowd.
+pub(super) const DEPARTURES: u32 = 5;
+
 /// Who was online when last asked: one bit a target, so 125 kB for a million.
 #[derive(Default)]
 pub(super) struct Guard {

@@ -63,14 +63,19 @@ const ID_BYTES: usize = 1024;
 /// The ids of one call together, in bytes.
 const IDS_BYTES: usize = 64 * 1024;
 
+/// How long a connection that broke without a word counts as one: the gateway's `pongWait`, "30 * time.Second" in every
+/// release 3, is how long it waits for the next frame.
+const DEAD_LINK: Duration = Duration::from_secs(30);
+
 /// Users with their connections.
 static DETAIL: Action = Action {
     name: "get_users_online_status",
     ids_per_call: 200,
     limits: &[],
-    lag: Duration::ZERO,
+    lag: DEAD_LINK,
     billed: false,
-    source: "no limit in open-im-server v3 (internal/api/user.go); v2.3.3: at most 200 ids",
+    source: "no limit in open-im-server v3 (internal/api/user.go); v2.3.3: at most 200 ids; \
+             msggateway: pongWait, 30 s",
 };
 
 /// Users without their connections.
@@ -78,9 +83,10 @@ static STATUS: Action = Action {
     name: "get_users_status",
     ids_per_call: 200,
     limits: &[],
-    lag: Duration::ZERO,
+    lag: DEAD_LINK,
     billed: false,
-    source: "open-im-server: at most 500 ids up to v3.8.0, 1000 up to v3.8.2, no limit later",
+    source: "open-im-server: at most 500 ids up to v3.8.0, 1000 up to v3.8.2, no limit later; \
+             msggateway: pongWait, 30 s",
 };
 
 /// A token, v3.8.1 and later.

@@ -20,7 +20,7 @@ use crate::config::Secret;
 use crate::domain::{Fault, Tick};
 use crate::providers::http::Reply;
 use crate::providers::loose::{Loose, Object};
-use crate::providers::{Action, Failure, Net};
+use crate::providers::{Action, Charge, Failure, Net, Per};
 
 /// How long before its end a token is renewed, unless a tenth of its life is less.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -122,6 +122,17 @@ impl Account {
     pub(super) fn secret(&self) -> &Secret {
         match &self.login {
             Login::Ready(secret) | Login::Secret(secret, _) => secret,
+        }
+    }
+
+    /// What tokens cost. Their life is the server's own, 90 days unless it is configured otherwise.
+    pub(super) fn token_costs(&self) -> Vec<Charge> {
+        let token = |action, least, most| Charge { action, per: Per::Token { least, most, life: None } };
+        match self.login {
+            Login::Ready(_) => Vec::new(),
+            Login::Secret(_, Api::AdminToken) => vec![token(&ADMIN_TOKEN, 1, 1)],
+            Login::Secret(_, Api::UserToken) => vec![token(&USER_TOKEN, 1, 2)],
+            Login::Secret(_, Api::Auto) => vec![token(&ADMIN_TOKEN, 1, 1), token(&USER_TOKEN, 0, 2)],
         }
     }
 

@@ -16,7 +16,7 @@ use crate::providers::conn_key::ConnHasher;
 use crate::providers::hash::sha256_hex;
 use crate::providers::http::{Reply, Stamp, status_failure};
 use crate::providers::loose::Loose;
-use crate::providers::{Answer, Failure, Net, Provider, Question, Step};
+use crate::providers::{Answer, Charge, Costs, Failure, Net, Per, Provider, Question, Step};
 
 /// One app's users.
 pub(super) struct Client {
@@ -130,6 +130,10 @@ impl Client {
 impl Provider for Client {
     fn round(&self) -> Vec<Step> {
         vec![Step::Batches { action: &ACTION, ids: IDS_PER_CALL, weigh: |_| 0, weight: usize::MAX }]
+    }
+
+    fn costs(&self) -> Costs {
+        Costs::of([Charge { action: &ACTION, per: Per::Batch }])
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {

@@ -1,12 +1,10 @@
-//! What a configuration costs and how fresh it can be: a pure function of sources and budgets. The scheduler runs it.
-//!
-//! Counts what is sure: batches, listings and logs. Details and further pages depend on who is online and come on top.
+//! Rounds: how targets are cut into batches, how far apart these are asked, and how long a round really takes.
 
 use std::time::Duration;
 
-use super::budget::SHARE;
 use crate::domain::Roster;
 use crate::providers::Step;
+use crate::scheduler::budget::SHARE;
 
 /// How a source's round goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,33 +39,16 @@ pub fn rhythm(steps: &[Step], roster: &Roster) -> Rhythm {
     Rhythm::Spread { starts }
 }
 
-/// HTTP requests that a round takes at least.
-pub fn requests(steps: &[Step], roster: &Roster) -> u64 {
-    let pages = |ids_per_call: u32| match ids_per_call {
-        0 => 1,
-        ids => u64::from(roster.len().div_ceil(ids)).max(1),
-    };
-    steps
-        .iter()
-        .map(|step| match step {
-            Step::Batches { .. } => match rhythm(steps, roster) {
-                Rhythm::Spread { starts } => starts.len() as u64,
-                Rhythm::Sequence => 0,
-            },
-            Step::Listing { action } => pages(action.ids_per_call),
-            Step::Log { .. } => 1,
-        })
-        .sum()
+/// How far apart a source's batches are asked: exactly what the line adds to a batch's due time.
+pub fn spacing(interval: Duration, batches: u64) -> Duration {
+    let micros = (interval / u32::try_from(batches.max(1)).unwrap_or(u32::MAX)).as_micros();
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
-/// How long a round of each source really takes when these share one account: its interval, stretched for all alike where
-/// the budget does not suffice. Pairs of requests a round and interval in, planned rounds out.
-pub fn planned_rounds(sources: &[(u64, Duration)], requests_per_second: f64) -> Vec<Duration> {
-    #[expect(clippy::cast_precision_loss, reason = "requests a round are far below 2^52")]
-    let wanted: f64 =
-        sources.iter().map(|(requests, interval)| *requests as f64 / interval.as_secs_f64()).sum();
-    let stretch = (wanted / (requests_per_second * SHARE)).max(1.0);
-    sources.iter().map(|(_, interval)| interval.mul_f64(stretch)).collect()
+/// By how much every round of an account takes longer than its interval, where the budget does not suffice for `wanted`
+/// requests a second; 1 where it does.
+pub fn stretch(wanted: f64, requests_per_second: f64) -> f64 {
+    (wanted / (requests_per_second * SHARE)).max(1.0)
 }
 
 /// How long an answer counts when the operator does not say: two lost rounds are borne, the third makes unknown.
@@ -105,7 +86,6 @@ mod tests {
             roster((0..25).map(|n| format!("{n:02}")).chain((0..4).map(|n| format!("long-{n:010}"))));
         let Rhythm::Spread { starts } = rhythm(&[step], &roster) else { panic!("batches are spread") };
         assert_eq!(starts, [0, 10, 20, 26, 28]);
-        assert_eq!(requests(&[step], &roster), 5);
     }
 
     #[test]
@@ -120,9 +100,13 @@ mod tests {
 
     #[test]
     fn a_budget_that_does_not_suffice_stretches_every_round_alike() {
-        let second = Duration::from_secs(1);
-        let rounds = planned_rounds(&[(98, second * 10), (98, second)], 98.0 / SHARE / 10.0 * 1.1);
-        assert!(rounds[0] > second * 99 && rounds[0] < second * 101, "{rounds:?}");
-        assert_eq!(planned_rounds(&[(1, second)], 10.0), [second]);
+        assert!((stretch(98.0, 10.0) - 10.0).abs() < 1e-9);
+        assert!((stretch(1.0, 10.0) - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn batches_are_as_far_apart_as_the_line_asks_them() {
+        assert_eq!(spacing(Duration::from_secs(30), 7), Duration::from_micros(4_285_714));
+        assert_eq!(spacing(Duration::from_secs(30), 0), Duration::from_secs(30));
     }
 }

@@ -1,0 +1,114 @@
+//! What asking costs, as data: each provider declares which of its calls a question makes, and the plan counts with it.
+//!
+//! A provider that makes a call which is not declared here is caught by a test that compares the plan with the simulator's
+//! own count. Nothing is counted here.
+
+use std::time::Duration;
+
+use super::Action;
+
+/// One kind of call that a source makes, and what makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// The call.
+    pub action: &'static Action,
+    /// What makes it.
+    pub per: Per,
+}
+
+/// What makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    /// Each batch: one call.
+    Batch,
+    /// Each time a list is read from its beginning to its end: one call a page.
+    Pages(Pages),
+    /// Each target that is online when it is first heard of, or comes online: one call; and the same again every so many
+    /// rounds for as long as it stays, if there is such a number.
+    Online {
+        /// Rounds between two details of a target that stays online.
+        again: Option<u32>,
+    },
+    /// Each time that so many targets at once seem to have left: the batch is asked once more.
+    Doubt {
+        /// Departures in one batch at least.
+        departures: u32,
+    },
+    /// A token, shared by all sources of the account.
+    Token {
+        /// Calls for the first one at least; 0 where another call may bring it.
+        least: u32,
+        /// Calls for one at most.
+        most: u32,
+        /// After how long the next one is made; `None`: the provider does not say.
+        life: Option<Duration>,
+    },
+    /// What a pass over records reads beside its newest window.
+    Past(Past),
+}
+
+/// A list that is paged through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    /// What its rows are.
+    pub of: Rows,
+    /// Rows of a page as asked for.
+    pub rows: u32,
+    /// Rows of a page where a server caps it.
+    pub capped: u32,
+}
+
+/// What a list's rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// All that the account has, the targets and others.
+    Everything,
+    /// Records of the newest window: logins of that time.
+    NewRecords,
+}
+
+/// How the past is read, a part in each pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// Stretches that are unread at the start, one call each, newest first.
+    pub unread: u32,
+    /// How many of them one pass reads.
+    pub unread_per_pass: u32,
+    /// Stretches that are read a second time, once an [`Past::again_every`] and one in a pass.
+    pub again: u32,
+    /// How often they are.
+    pub again_every: Duration,
+    /// How long a stretch is.
+    pub stretch: Duration,
+    /// Hours of sessions still open that one pass asks again.
+    pub checks_per_pass: u32,
+    /// Other searches in one pass at most.
+    pub searches_per_pass: u32,
+    /// Passes at the start that read nothing of it.
+    pub idle_passes: u32,
+}
+
+/// Another way of asking that costs less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cheaper {
+    /// What to write into the source, such as `exact: false`.
+    pub setting: &'static str,
+    /// The call that is made then, its batches as large as the action allows.
+    pub action: &'static Action,
+}
+
+/// What a source costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Costs {
+    /// Every call that it makes.
+    pub charges: Vec<Charge>,
+    /// Another way of asking that costs less, if there is one.
+    pub cheaper: Option<Cheaper>,
+}
+
+impl Costs {
+    /// These calls, and no other way.
+    pub fn of(charges: impl Into<Vec<Charge>>) -> Self {
+        Self { charges: charges.into(), cheaper: None }
+    }
+}

@@ -1,0 +1,267 @@
+//! What a configuration costs and how fresh it can be: a pure function of sources, accounts and assumptions. The scheduler
+//! cuts its rounds by it, the daemon takes default ages and delays from it, `plan` prints it: one model, so they agree.
+//!
+//! In reading order: [`rounds`] cuts targets into batches; [`calls`] counts what a source calls in a world of given
+//! numbers; [`freshness`] says how late a change is seen; [`quota`] holds counts against what may be spent; [`advice`] says
+//! what to change so that it fits; [`outline`] puts a whole configuration together.
+//!
+//! Everything is counted twice: a floor, that is sure to be asked when all goes well and nobody is online, and a ceiling
+//! under [`Assumptions`]. Given a world's own numbers both are that world's count, to the call.
+//!
+//! It sends nothing and knows no clock; series and bytes of pages are counted where pages are made.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::{Kind, Quota, Roster, Window};
+use crate::providers::configure::{Configuration, Source};
+use crate::providers::{Action, Cheaper, Step};
+
+pub mod advice;
+pub mod calls;
+pub mod freshness;
+pub mod outline;
+pub mod quota;
+pub mod rounds;
+
+pub use calls::{Asking, World};
+pub use freshness::Delay;
+pub use outline::{AccountPlan, ActionPlan, Plan, SourcePlan};
+pub use rounds::{Rhythm, default_max_age, rhythm};
+
+/// What the ceiling assumes of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Assumptions {
+    /// The part of the targets that is online, 0 to 1.
+    pub online_share: f64,
+    /// How often a target comes online or goes, or its connections change, an hour.
+    pub arrivals_per_hour: f64,
+    /// The part of the calls that fails, each made again as often as the scheduler does.
+    pub failing_share: f64,
+    /// Targets of each source that the provider refuses, found by halving their batch.
+    pub refused_per_source: u64,
+    /// Rows of the provider's lists for each target of ours: other desktops of the same project.
+    pub rows_per_target: f64,
+}
+
+impl Default for Assumptions {
+    /// Half of all online, each coming once an hour; one call in a hundred fails; one mistyped target a source; the lists
+    /// hold twice what is watched.
+    fn default() -> Self {
+        Self {
+            online_share: 0.5,
+            arrivals_per_hour: 1.0,
+            failing_share: 0.01,
+            refused_per_source: 1,
+            rows_per_target: 2.0,
+        }
+    }
+}
+
+/// One source, as far as cost and freshness depend on it.
+pub struct Subject<'a> {
+    /// The operator's name for it.
+    pub name: &'a str,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// What its targets are.
+    pub kind: Kind,
+    /// The account's place in the list.
+    pub account: usize,
+    /// Its targets.
+    pub roster: &'a Roster,
+    /// What its round consists of.
+    pub steps: Vec<Step>,
+    /// How it asks.
+    pub asking: Asking,
+    /// Another way of asking that costs less.
+    pub cheaper: Option<Cheaper>,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// How long answers must say offline before it counts.
+    pub leave_delay: Duration,
+    /// How long an answer counts, if the operator says so.
+    pub max_age: Option<Duration>,
+}
+
+impl<'a> Subject<'a> {
+    /// What matters of a configured source.
+    pub fn of(source: &'a Source) -> Self {
+        let steps = source.provider.round();
+        let costs = source.provider.costs();
+        let asking = Asking::new(&steps, &source.roster, source.settings.interval, costs.charges);
+        Self {
+            name: &source.settings.name,
+            provider: source.kind.name(),
+            kind: source.target_kind,
+            account: source.account,
+            roster: &source.roster,
+            steps,
+            asking,
+            cheaper: costs.cheaper,
+            timeout: source.settings.timeout,
+            leave_delay: source.settings.leave_delay,
+            max_age: source.settings.max_age,
+        }
+    }
+
+    /// What is sure: nobody is online, nothing fails, and lists hold the desktops that are watched.
+    pub fn least(&self) -> World {
+        let listed = if self.kind == Kind::Desktop { u64::from(self.roster.len()) } else { 0 };
+        World { listed, ..World::default() }
+    }
+
+    /// What may be, by these assumptions.
+    pub fn most(&self, assumptions: &Assumptions) -> World {
+        let targets = calls::float(self.roster.len().into());
+        let listed = calls::whole(targets * assumptions.rows_per_target.max(1.0));
+        let moves = calls::float(listed) * assumptions.arrivals_per_hour;
+        World {
+            online: calls::whole(targets * assumptions.online_share),
+            arrivals_per_hour: targets * assumptions.arrivals_per_hour,
+            departures_per_hour: targets * assumptions.arrivals_per_hour,
+            listed,
+            logins: calls::whole(moves),
+            long_lists: true,
+            open_hours: vec![0; calls::float(listed).min(256.0) as usize],
+            searches_per_hour: f64::from(u32::MAX),
+            failing: assumptions.failing_share,
+            refused: assumptions.refused_per_source.min(self.roster.len().into()),
+            doors_shut: true,
+        }
+    }
+
+    /// The calls that answer for all, by which lag is judged.
+    pub fn main_action(&self) -> Option<&'static Action> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Batches { action, .. } | Step::Listing { action } => Some(*action),
+            Step::Log { .. } => None,
+        })
+    }
+}
+
+/// Who pays.
+pub struct Payer<'a> {
+    /// The operator's name for it.
+    pub name: &'a str,
+    /// What it may spend.
+    pub quota: &'a Quota,
+    /// Whether what does not fit may be left out.
+    pub shed: bool,
+}
+
+/// All that a plan is made of.
+pub struct Inputs<'a> {
+    /// Who pays, in the order of the configuration.
+    pub payers: Vec<Payer<'a>>,
+    /// What is asked, in the order of the configuration.
+    pub subjects: Vec<Subject<'a>>,
+    /// Of each account: by how much its rounds take longer than their intervals.
+    stretches: Vec<f64>,
+    /// Of each account: calls of the largest questions of all its sources together.
+    crowds: Vec<f64>,
+}
+
+impl<'a> Inputs<'a> {
+    /// These accounts and sources.
+    pub fn new(payers: Vec<Payer<'a>>, subjects: Vec<Subject<'a>>) -> Self {
+        let mut inputs = Self { payers, subjects, stretches: Vec::new(), crowds: Vec::new() };
+        let least = inputs.least();
+        let accounts = 0..inputs.payers.len();
+        let stretch = |account: usize| {
+            let allowed = inputs.payers[account].quota.sustained_per_second();
+            rounds::stretch(inputs.wanted(account, &least), allowed)
+        };
+        let crowd = |account: usize| {
+            let of =
+                |(number, subject): (usize, &Subject<'_>)| subject.asking.calls_of_a_pass(&least[number]);
+            inputs.of_account(account).map(of).map(calls::float).sum()
+        };
+        (inputs.stretches, inputs.crowds) =
+            (accounts.clone().map(stretch).collect(), accounts.map(crowd).collect());
+        inputs
+    }
+
+    /// What matters of a configuration.
+    pub fn of(configuration: &'a Configuration) -> Self {
+        let payers = configuration.accounts.iter().map(|account| Payer {
+            name: &account.settings.name,
+            quota: &account.settings.quota,
+            shed: account.settings.shed,
+        });
+        Self::new(payers.collect(), configuration.sources.iter().map(Subject::of).collect())
+    }
+
+    /// Each source's world at the floor.
+    pub fn least(&self) -> Vec<World> {
+        self.subjects.iter().map(Subject::least).collect()
+    }
+
+    /// Each source's world at the ceiling.
+    pub fn most(&self, assumptions: &Assumptions) -> Vec<World> {
+        self.subjects.iter().map(|subject| subject.most(assumptions)).collect()
+    }
+
+    /// The sources of an account with their numbers.
+    pub(super) fn of_account(&self, account: usize) -> impl Iterator<Item = (usize, &Subject<'a>)> {
+        self.subjects.iter().enumerate().filter(move |(_, subject)| subject.account == account)
+    }
+}
+
+/// Calls in windows of each length from the start on.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Calls {
+    /// A second, in the long run.
+    pub second: f64,
+    /// In the first minute.
+    pub minute: u64,
+    /// In the first hour.
+    pub hour: u64,
+    /// In the first day.
+    pub day: u64,
+    /// In the first thirty days.
+    pub month: u64,
+}
+
+impl Calls {
+    /// These calls, counted window by window.
+    pub fn count(second: f64, mut of: impl FnMut(Duration) -> u64) -> Self {
+        Self {
+            second,
+            minute: of(Window::Minute.length()),
+            hour: of(Window::Hour.length()),
+            day: of(Window::Day.length()),
+            month: of(Window::Month.length()),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            second: self.second + other.second,
+            minute: self.minute + other.minute,
+            hour: self.hour + other.hour,
+            day: self.day + other.day,
+            month: self.month + other.month,
+        }
+    }
+}
+
+/// What is sure and what may be.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Span {
+    /// When all goes well and nobody is online.
+    pub floor: Calls,
+    /// Under the assumptions.
+    pub ceiling: Calls,
+}
+
+impl Span {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { floor: self.floor.plus(other.floor), ceiling: self.ceiling.plus(other.ceiling) }
+    }
+}

@@ -1,0 +1,271 @@
+//! A whole plan: each source, each account and all together.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::advice::{Advice, advise};
+use super::calls::{float, token_calls, token_rate};
+use super::freshness::{Delay, delay};
+use super::quota::{Use, of_limit, of_quota};
+use super::rounds::default_max_age;
+use super::{Assumptions, Calls, Inputs, Span, Subject, World};
+use crate::domain::State;
+use crate::providers::{Action, Charge, Per};
+use crate::scheduler::budget::SHARE;
+
+/// Heap of one target beside its id and its row: its end in the arena (4), its place in the index (10, with the room that a
+/// hash table keeps), what a provider remembers of it (8), the first sight of its connection (16).
+const TARGET_BYTES: u64 = 38;
+
+/// What a configuration costs and how fresh it can be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// What the ceiling assumes.
+    pub assumptions: Assumptions,
+    /// Each source, in the order of the configuration.
+    pub sources: Vec<SourcePlan>,
+    /// Each account, in the order of the configuration.
+    pub accounts: Vec<AccountPlan>,
+    /// Calls of all accounts.
+    pub calls: Span,
+    /// The billed ones of them.
+    pub billed: Span,
+    /// Targets of all sources.
+    pub targets: u64,
+    /// Memory for the targets of all sources, an estimate in bytes.
+    pub memory_bytes: u64,
+}
+
+/// One source. Times are in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SourcePlan {
+    /// The operator's name for it.
+    pub name: String,
+    /// The provider.
+    pub provider: &'static str,
+    /// What its targets are.
+    pub kind: &'static str,
+    /// The account.
+    pub account: String,
+    /// How many targets it has.
+    pub targets: u32,
+    /// Questions of a round.
+    pub questions: u64,
+    /// How often a round is wanted.
+    pub interval_seconds: f64,
+    /// How often it comes: the interval, unless the budget does not suffice.
+    pub round_seconds: f64,
+    /// From the start until every target was answered once, if all goes well.
+    pub first_picture_seconds: f64,
+    /// How long an answer counts.
+    pub max_age_seconds: f64,
+    /// How late a change is seen at worst.
+    pub detection_delay_seconds: Delay,
+    /// Its calls, tokens left out.
+    pub calls: Span,
+    /// Each call that it makes.
+    pub actions: Vec<ActionPlan>,
+    /// Memory for its targets, an estimate in bytes.
+    pub memory_bytes: u64,
+}
+
+/// One action of a source or an account.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ActionPlan {
+    /// The provider's name for it.
+    pub action: &'static str,
+    /// Whether each call is billed.
+    pub billed: bool,
+    /// The calls.
+    pub calls: Span,
+}
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AccountPlan {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its calls, tokens included.
+    pub calls: Span,
+    /// Calls that want to leave at the start, in one moment; they wait for their turns.
+    pub burst: u64,
+    /// Each call that it makes.
+    pub actions: Vec<ActionPlan>,
+    /// What is used of its quota and of documented limits.
+    pub quotas: Vec<Use>,
+    /// Whether what is sure fits.
+    pub fits: bool,
+    /// Whether it may be taken although it does not.
+    pub shed: bool,
+    /// What to change so that it fits; empty if it does.
+    pub advice: Vec<Advice>,
+}
+
+impl Inputs<'_> {
+    /// The plan under these assumptions.
+    pub fn plan(&self, assumptions: &Assumptions) -> Plan {
+        self.plan_between(&self.least(), &self.most(assumptions), *assumptions)
+    }
+
+    /// The plan between two worlds, of one entry for each source.
+    pub fn plan_between(&self, least: &[World], most: &[World], assumptions: Assumptions) -> Plan {
+        let accounts: Vec<AccountPlan> =
+            (0..self.payers.len()).map(|n| self.account(n, least, most)).collect();
+        let sources: Vec<SourcePlan> =
+            (0..self.subjects.len()).map(|n| self.source(n, least, most)).collect();
+        let sum = |spans: &mut dyn Iterator<Item = Span>| spans.fold(Span::default(), Span::plus);
+        let billed = accounts.iter().flat_map(|account| &account.actions).filter(|action| action.billed);
+        Plan {
+            assumptions,
+            calls: sum(&mut accounts.iter().map(|account| account.calls)),
+            billed: sum(&mut billed.map(|action| action.calls)),
+            targets: sources.iter().map(|source| u64::from(source.targets)).sum(),
+            memory_bytes: sources.iter().map(|source| source.memory_bytes).sum(),
+            sources,
+            accounts,
+        }
+    }
+
+    /// How long a round of this source really takes: its interval, unless the account's budget does not suffice for what is
+    /// sure.
+    pub fn round(&self, source: usize) -> Duration {
+        let subject = &self.subjects[source];
+        subject.asking.interval.mul_f64(self.stretches[subject.account])
+    }
+
+    /// How long an answer of this source counts.
+    pub fn max_age(&self, source: usize) -> Duration {
+        let subject = &self.subjects[source];
+        subject.max_age.unwrap_or_else(|| default_max_age(self.round(source), subject.timeout))
+    }
+
+    /// How late a change is seen at worst.
+    pub fn delay(&self, source: usize) -> Delay {
+        let subject = &self.subjects[source];
+        let (queue, reading) = self.waits(source);
+        delay(subject, self.round(source), queue, reading)
+    }
+
+    /// Requests a second of an account in the long run, tokens included.
+    pub(super) fn wanted(&self, account: usize, worlds: &[World]) -> f64 {
+        let of = |(number, subject): (usize, &Subject<'_>)| -> f64 {
+            subject.asking.charges.iter().map(|charge| subject.asking.rate(charge, &worlds[number])).sum()
+        };
+        let tokens: f64 = self.tokens(account).iter().map(|(_, charge)| token_rate(charge)).sum();
+        self.of_account(account).map(of).sum::<f64>() + tokens
+    }
+
+    /// The charges of an account's tokens: one for each action, with the source that makes it first.
+    pub(super) fn tokens(&self, account: usize) -> Vec<(usize, Charge)> {
+        let mut tokens: Vec<(usize, Charge)> = Vec::new();
+        for (number, subject) in self.of_account(account) {
+            for charge in &subject.asking.charges {
+                let known = tokens.iter().any(|(_, known)| known.action == charge.action);
+                if matches!(charge.per, Per::Token { .. }) && !known {
+                    tokens.push((number, *charge));
+                }
+            }
+        }
+        tokens
+    }
+
+    /// What passes behind other sources' questions, and with the rest of a pass of its own.
+    fn waits(&self, source: usize) -> (Duration, Duration) {
+        let subject = &self.subjects[source];
+        let slot = 1.0 / (self.payers[subject.account].quota.per_second * SHARE);
+        let own = float(subject.asking.calls_of_a_pass(&subject.least()));
+        let (queue, reading) = (self.crowds[subject.account] - own + 1.0, own - 1.0);
+        (Duration::from_secs_f64(queue * slot), Duration::from_secs_f64(reading * slot))
+    }
+
+    fn source(&self, number: usize, least: &[World], most: &[World]) -> SourcePlan {
+        let subject = &self.subjects[number];
+        let (low, high) = (&least[number], &most[number]);
+        let mut actions: Vec<ActionPlan> = Vec::new();
+        for charge in &subject.asking.charges {
+            if !matches!(charge.per, Per::Token { .. }) {
+                add(&mut actions, charge.action, span(subject, charge, low, high));
+            }
+        }
+        let round = self.round(number);
+        let (queue, reading) = self.waits(number);
+        let batches = subject.asking.batches.max(1);
+        let spread = round.mul_f64(float(batches - 1) / float(batches));
+        let ids: u64 = subject.roster.iter().map(|target| target.id.len() as u64).sum();
+        let targets = subject.roster.len();
+        SourcePlan {
+            name: subject.name.to_owned(),
+            provider: subject.provider,
+            kind: subject.kind.as_str(),
+            account: self.payers[subject.account].name.to_owned(),
+            targets,
+            questions: if subject.asking.sequence {
+                subject.steps.len() as u64
+            } else {
+                subject.asking.batches
+            },
+            interval_seconds: subject.asking.interval.as_secs_f64(),
+            round_seconds: round.as_secs_f64(),
+            first_picture_seconds: (spread + queue + reading).as_secs_f64(),
+            max_age_seconds: self.max_age(number).as_secs_f64(),
+            detection_delay_seconds: self.delay(number),
+            calls: actions.iter().map(|action| action.calls).fold(Span::default(), Span::plus),
+            actions,
+            memory_bytes: ids + u64::from(targets) * (size_of::<State>() as u64 + TARGET_BYTES),
+        }
+    }
+
+    fn account(&self, number: usize, least: &[World], most: &[World]) -> AccountPlan {
+        let payer = &self.payers[number];
+        let mut actions: Vec<ActionPlan> = Vec::new();
+        for (source, subject) in self.of_account(number) {
+            for charge in subject.asking.charges.iter().filter(|one| !matches!(one.per, Per::Token { .. })) {
+                add(&mut actions, charge.action, span(subject, charge, &least[source], &most[source]));
+            }
+        }
+        for (source, charge) in self.tokens(number) {
+            let of = |world: &World| {
+                Calls::count(token_rate(&charge), |window| token_calls(&charge, world, window))
+            };
+            let calls = Span { floor: of(&least[source]), ceiling: of(&most[source]) };
+            add(&mut actions, charge.action, calls);
+        }
+        let calls = actions.iter().map(|action| action.calls).fold(Span::default(), Span::plus);
+        let mut quotas = of_quota(payer.quota, &calls);
+        for one in &actions {
+            let known = self.of_account(number).flat_map(|(_, subject)| &subject.asking.charges);
+            let action = known.map(|charge| charge.action).find(|action| action.name == one.action);
+            let limits = action.map_or(&[][..], |action| action.limits);
+            quotas.extend(limits.iter().map(|limit| of_limit(one.action, limit, &one.calls)));
+        }
+        let fits = !quotas.iter().any(Use::is_over);
+        let burst = self.of_account(number).map(|(source, subject)| subject.asking.burst(&least[source]));
+        AccountPlan {
+            name: payer.name.to_owned(),
+            calls,
+            burst: burst.sum::<u64>() + self.tokens(number).len() as u64,
+            actions,
+            fits,
+            quotas,
+            shed: payer.shed,
+            advice: if fits { Vec::new() } else { advise(self, number) },
+        }
+    }
+}
+
+fn span(subject: &Subject<'_>, charge: &Charge, least: &World, most: &World) -> Span {
+    let of = |world: &World| {
+        let rate = subject.asking.rate(charge, world);
+        Calls::count(rate, |window| subject.asking.calls(charge, world, window))
+    };
+    Span { floor: of(least), ceiling: of(most) }
+}
+
+fn add(actions: &mut Vec<ActionPlan>, action: &'static Action, calls: Span) {
+    if let Some(known) = actions.iter_mut().find(|known| known.action == action.name) {
+        known.calls = known.calls.plus(calls);
+    } else {
+        actions.push(ActionPlan { action: action.name, billed: action.billed, calls });
+    }
+}
