@@ -34,8 +34,9 @@ fn store(targets: u32) -> Store {
             roster.push(&format!("user-{n:08}"), TargetLabels::default());
         }
         let policy = Policy::at_once(Duration::from_secs(300));
+        let (kind, detection_delay) = (Kind::User, Duration::ZERO);
         let name = format!("measured-{number}").into();
-        let spec = SourceSpec { name, provider, kind: Kind::User, evidence, platforms: false, policy };
+        let spec = SourceSpec { name, provider, kind, evidence, platforms: false, policy, detection_delay };
         Installed { spec, roster: Arc::new(roster) }
     };
     let store = Store::new();

@@ -70,15 +70,16 @@ impl Exporter {
             ledger: ledger.clone(),
         };
         let inputs = plan::Inputs::of(&configuration);
-        let max_ages: Vec<Duration> = (0..configuration.sources.len()).map(|n| inputs.max_age(n)).collect();
+        let fresh = |n: usize| (inputs.max_age(n), inputs.delay(n).whole());
+        let freshness: Vec<(Duration, Duration)> = (0..configuration.sources.len()).map(fresh).collect();
         drop(inputs);
         let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
         let (mut installed, mut places) = (Vec::new(), Vec::new());
-        for (source, max_age) in configuration.sources.into_iter().zip(max_ages) {
+        for (source, (max_age, delay)) in configuration.sources.into_iter().zip(freshness) {
             let account = &configuration.accounts[source.account].settings.name;
             let actions: Vec<&'static str> = source.kind.actions().iter().map(|action| action.name).collect();
             telemetry.register(account, source.kind.name(), &actions);
-            installed.push(Installed { spec: spec(&source, max_age), roster: source.roster.clone() });
+            installed.push(Installed { spec: spec(&source, max_age, delay), roster: source.roster.clone() });
             places.push((source.account, by_account[source.account].len()));
             by_account[source.account].push(task(source, &telemetry));
         }
@@ -220,7 +221,7 @@ fn no_target(spec: &SourceSpec, roster: &Roster, id: &str) -> NotFound {
     }
 }
 
-fn spec(source: &Source, max_age: Duration) -> SourceSpec {
+fn spec(source: &Source, max_age: Duration, detection_delay: Duration) -> SourceSpec {
     SourceSpec {
         name: Arc::from(source.settings.name.as_str()),
         provider: source.kind.name(),
@@ -228,6 +229,7 @@ fn spec(source: &Source, max_age: Duration) -> SourceSpec {
         evidence: source.evidence,
         platforms: source.provider.tells_platforms(),
         policy: Policy { max_age, arrive: source.settings.arrive_delay, leave: source.settings.leave_delay },
+        detection_delay,
     }
 }
 

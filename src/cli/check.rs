@@ -1,14 +1,19 @@
 //! `check`: is this configuration good? Sends nothing.
 
 use super::args::Check;
-use super::load::load;
+use super::load::load_fitting;
 use super::{Exit, say};
 use crate::net;
 
 /// Prints what the configuration holds, or every problem in it.
 pub fn main(check: &Check) -> Exit {
     let ports = net::ports();
-    let Some(configuration) = load(&check.config.file, &ports) else { return Exit::Usage };
+    let Some((configuration, warnings)) = load_fitting(&check.config.file, &ports) else {
+        return Exit::Usage;
+    };
+    for warning in warnings {
+        eprintln!("{}: warning: {warning}", check.config.file.display());
+    }
     for account in &configuration.accounts {
         if let Err(why) = crate::daemon::open(&ports, &account.settings) {
             eprintln!("{}: {why}", check.config.file.display());

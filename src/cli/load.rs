@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use crate::config::tree;
+use crate::config::{Problem, tree};
 use crate::ports::Ports;
 use crate::providers::configure::{Configuration, configure};
+use crate::scheduler::plan::quota;
 
 /// The checked configuration. When there is none, every problem was printed to stderr, one a line, `file:line:column` first.
 pub fn load(file: &Path, ports: &Ports) -> Option<Configuration> {
@@ -24,12 +25,30 @@ pub fn load(file: &Path, ports: &Ports) -> Option<Configuration> {
     match configure(&text, &*ports.env, base, 0) {
         Ok(configuration) => Some(configuration),
         Err(problems) => {
-            for problem in &problems {
-                eprintln!("{shown}:{problem}");
-            }
-            let (count, word) = (problems.len(), if problems.len() == 1 { "problem" } else { "problems" });
-            eprintln!("{shown}: {count} {word}");
+            tell(file, &problems);
             None
         }
     }
+}
+
+/// The same, refused as well if an account's quota cannot carry what its sources are sure to want. What may be too much
+/// is told as warnings.
+pub fn load_fitting(file: &Path, ports: &Ports) -> Option<(Configuration, Vec<String>)> {
+    let configuration = load(file, ports)?;
+    let problems = quota::problems(&configuration);
+    if problems.is_empty() {
+        let warnings = quota::warnings(&configuration);
+        return Some((configuration, warnings));
+    }
+    tell(file, &problems);
+    None
+}
+
+fn tell(file: &Path, problems: &[Problem]) {
+    let shown = file.display();
+    for problem in problems {
+        eprintln!("{shown}:{problem}");
+    }
+    let (count, word) = (problems.len(), if problems.len() == 1 { "problem" } else { "problems" });
+    eprintln!("{shown}: {count} {word}");
 }

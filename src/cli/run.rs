@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::args::{Run, WebFlags};
-use super::load::load;
+use super::load::load_fitting;
 use super::{Exit, threads};
 use crate::daemon::{Desk, Exporter};
 use crate::http::{Limits, ListenAddress, Server};
@@ -22,7 +22,10 @@ pub fn main(run: &Run) -> Exit {
         return Exit::Failed;
     }
     let ports = net::ports();
-    let Some(configuration) = load(&run.config.file, &ports) else { return Exit::Usage };
+    let Some((configuration, warnings)) = load_fitting(&run.config.file, &ports) else { return Exit::Usage };
+    for warning in &warnings {
+        warn!("{warning}");
+    }
     let mut exporter = match Exporter::assemble(configuration, ports) {
         Ok(exporter) => exporter,
         Err(why) => {

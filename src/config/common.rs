@@ -104,8 +104,9 @@ pub fn read_account(reader: &Reader<'_>, name: &str, requests_per_second: f64) -
     })
 }
 
-/// The keys of windows longer than a second.
-const LONGER: [(&str, Window); 4] = [
+/// The keys of quotas with their windows, shortest first.
+pub const QUOTAS: [(&str, Window); 5] = [
+    ("requests_per_second", Window::Second),
     ("requests_per_minute", Window::Minute),
     ("requests_per_hour", Window::Hour),
     ("requests_per_day", Window::Day),
@@ -114,7 +115,7 @@ const LONGER: [(&str, Window); 4] = [
 
 fn read_longer(reader: &Reader<'_>) -> Option<Vec<(Window, u64)>> {
     let mut longer = Vec::new();
-    for (key, window) in LONGER {
+    for &(key, window) in &QUOTAS[1..] {
         longer.extend(optional(reader, key, Reader::count).ok()?.map(|calls| (window, calls)));
     }
     Some(longer)

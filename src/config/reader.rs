@@ -189,6 +189,11 @@ impl<'a> Reader<'a> {
         self.entry(key).map(|entry| &entry.node)
     }
 
+    /// Where the value of a key stands, if it is in the mapping or the fallback.
+    pub fn place_of(&self, key: &str) -> Option<Place> {
+        self.value_of(key).map(|node| node.place)
+    }
+
     fn check_entry(&self, entry: &Entry) {
         match self.keys().find(|key| key.name == entry.key) {
             Some(key) => {

@@ -1,6 +1,7 @@
 //! A source: one set of targets that one provider is asked about, under one policy.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::presence::Policy;
 
@@ -63,4 +64,6 @@ pub struct SourceSpec {
     pub platforms: bool,
     /// How long answers count, and what else decides a state.
     pub policy: Policy,
+    /// How late a change is seen at worst, by the plan.
+    pub detection_delay: Duration,
 }

@@ -104,6 +104,17 @@ pub static FAMILIES: &[Family] = &[
         value: Value::Source(|source| u64::try_from(source.cycle?.as_millis()).ok().map(Number::Milli)),
     },
     Family {
+        name: "presence_source_detection_delay_seconds",
+        help: "How long it may take at worst until a target that leaves is shown as offline, by the plan: a round, the wait \
+               for its turn, timeouts and repeats, leave_delay, and the provider's own documented lag.",
+        unit: SECONDS,
+        kind: MetricKind::Gauge,
+        labels: SOURCE,
+        value: Value::Source(|source| {
+            u64::try_from(source.spec.detection_delay.as_millis()).ok().map(Number::Milli)
+        }),
+    },
+    Family {
         name: "presence_online",
         help: "1 if the target was online, 0 if it was offline, as of the last poll; absent while that is unknown.",
         unit: None,

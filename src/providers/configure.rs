@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Cloud, Configured, ProviderKind, REGISTRY, Session};
-use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, SOURCE_KEYS};
+use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, QUOTAS, SOURCE_KEYS};
 use crate::config::file::{self, Named};
 use crate::config::reader::{Context, choose};
-use crate::config::{AccountSettings, Problem, Problems, Reader, SourceSettings, targets, tree};
-use crate::domain::{Evidence, Kind, Quota, Roster};
+use crate::config::{AccountSettings, Place, Problem, Problems, Reader, SourceSettings, targets, tree};
+use crate::domain::{Evidence, Kind, Quota, Roster, Window};
 use crate::ports::Env;
 
 use super::Provider;
@@ -32,6 +32,19 @@ pub struct Account {
     pub cloud: &'static Cloud,
     /// Its credentials.
     pub session: Session,
+    /// Where it stands in the file: its path, and the places of its name and of its quotas.
+    pub origin: Origin,
+}
+
+/// Where an account stands in the file, for problems that show only when all of it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its path, such as `accounts.main`.
+    pub path: String,
+    /// The place of its name.
+    pub place: Place,
+    /// The places of the quotas that it gives.
+    pub quotas: Vec<(Window, Place)>,
 }
 
 /// One source.
@@ -104,7 +117,9 @@ fn read_account(context: Context<'_>, named: &Named<'_>) -> Option<Account> {
         outbound: crate::ports::Outbound::default(),
     };
     let session = (cloud.open)(&reader, settings.as_ref().unwrap_or(&stand_in));
-    Some(Account { settings: settings?, cloud, session: session? })
+    let quotas = QUOTAS.iter().filter_map(|(key, window)| Some((*window, reader.place_of(key)?)));
+    let origin = Origin { path: named.path.clone(), place: named.place, quotas: quotas.collect() };
+    Some(Account { settings: settings?, cloud, session: session?, origin })
 }
 
 /// What a source is read against.

@@ -381,6 +381,7 @@ mod tests {
             evidence: Evidence::Reported,
             platforms: false,
             policy: Policy::at_once(MINUTE * 3),
+            detection_delay: MINUTE,
         };
         let store = Store::new();
         store.install(vec![Installed { spec, roster }]);

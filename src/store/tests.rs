@@ -23,6 +23,7 @@ fn installed(name: &str, source: u16, generation: u16, targets: u32, evidence: E
         evidence,
         platforms: evidence == Evidence::FirstSeen,
         policy,
+        detection_delay: MAX_AGE,
     };
     Installed { spec, roster: Arc::new(roster) }
 }

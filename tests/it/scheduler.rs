@@ -265,6 +265,7 @@ pub fn bench(
             evidence: Evidence::None,
             platforms: false,
             policy,
+            detection_delay: Duration::ZERO,
         };
         installed.push(Installed { spec, roster: roster.clone() });
         let provider =

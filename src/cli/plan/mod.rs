@@ -154,6 +154,7 @@ fn page(configuration: &Configuration, inputs: &Inputs<'_>) -> PageReport {
             evidence: source.evidence,
             platforms: source.provider.tells_platforms(),
             policy: Policy::at_once(inputs.max_age(number)),
+            detection_delay: inputs.delay(number).whole(),
         };
         let (connections, round_trips) = (source.target_kind != Kind::Device, has_log);
         exhibits.push(Exhibit { spec, roster: &source.roster, connections, round_trips });
@@ -174,12 +175,9 @@ fn page(configuration: &Configuration, inputs: &Inputs<'_>) -> PageReport {
 /// Accounts whose sure requests do not fit.
 fn over_quota(plan: &Plan) -> Vec<Verdict> {
     let over = plan.accounts.iter().filter(|account| !account.fits && !account.shed);
-    over.map(|account| {
-        let used = account.quotas.iter().filter(|used| used.is_over());
-        let shares = used.map(|used| format!("{:.0} % of {}", used.floor * 100.0, used.allowance()));
-        let what =
-            format!("account {} wants {} at least", account.name, shares.collect::<Vec<_>>().join(", "));
-        Verdict { what, change: account.advice.clone() }
+    over.map(|account| Verdict {
+        what: format!("account {}: {}", account.name, account.overrun()),
+        change: account.advice.clone(),
     })
     .collect()
 }
@@ -200,7 +198,7 @@ fn over_maximum(inputs: &Inputs<'_>, report: &Report, flags: &args::Plan) -> Vec
         problems.push(Verdict { what, change });
     }
     if let Some(max) = flags.max_detection_delay {
-        for source in &plan.sources {
+        for (number, source) in plan.sources.iter().enumerate() {
             let delay = &source.detection_delay_seconds;
             let over = delay.total - max.as_secs_f64();
             if over <= 0.0 {
@@ -212,7 +210,7 @@ fn over_maximum(inputs: &Inputs<'_>, report: &Report, flags: &args::Plan) -> Vec
                 delay.total,
                 written(max)
             );
-            problems.push(Verdict { what, change: Vec::new() });
+            problems.push(Verdict { what, change: inputs.sooner(number, max) });
         }
     }
     if let Some(max) = flags.max_series.filter(|max| report.page.series > *max) {
@@ -224,18 +222,8 @@ fn over_maximum(inputs: &Inputs<'_>, report: &Report, flags: &args::Plan) -> Vec
 
 /// What may become too much.
 fn warnings(report: &Report) -> Vec<Verdict> {
-    let mut warnings = Vec::new();
-    for account in &report.plan.accounts {
-        for used in account.quotas.iter().filter(|used| !used.is_over() && used.may_be_over()) {
-            let what = format!(
-                "account {}: up to {:.0} % of {} may be wanted; what does not fit waits",
-                account.name,
-                used.ceiling * 100.0,
-                used.allowance(),
-            );
-            warnings.push(Verdict { what, change: Vec::new() });
-        }
-    }
+    let said = report.plan.accounts.iter().flat_map(|account| account.warnings());
+    let mut warnings: Vec<Verdict> = said.map(|what| Verdict { what, change: Vec::new() }).collect();
     if report.page.bytes > BODY_MAX {
         let what = format!(
             "the metrics page may have {} MiB; some servers refuse more than 16 MiB: scrape /metrics?source=… for each source",

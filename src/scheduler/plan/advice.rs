@@ -121,6 +121,50 @@ impl Inputs<'_> {
     }
 }
 
+impl Inputs<'_> {
+    /// What to write into a source so that a change of it is seen within `max`: a shorter interval if the account can bear
+    /// it, else a shorter timeout too.
+    pub fn sooner(&self, source: usize, max: Duration) -> Vec<Advice> {
+        let subject = &self.subjects[source];
+        for timeout in [subject.timeout, subject.timeout / 2, Duration::from_secs(2), Duration::from_secs(1)]
+        {
+            let timeout = timeout.min(subject.timeout).max(Duration::from_secs(1));
+            let timeout = Duration::from_secs(timeout.as_secs());
+            let rest =
+                self.delay_with(source, subject.asking.interval, timeout).saturating_sub(self.round(source));
+            let interval =
+                Duration::from_secs(max.saturating_sub(rest).as_secs()).min(subject.asking.interval);
+            if interval.is_zero() || !self.bears(source, interval) {
+                continue;
+            }
+            if self.delay_with(source, interval, timeout) <= max {
+                let mut advice = Vec::new();
+                if interval != subject.asking.interval {
+                    advice.push(interval_of(subject.name, interval));
+                }
+                if timeout != subject.timeout {
+                    let change = format!("timeout: {}", written(timeout));
+                    advice.push(Advice { name: subject.name.to_owned(), change });
+                }
+                return advice;
+            }
+        }
+        let change = "no interval and no timeout suffices within the account's quota".to_owned();
+        vec![Advice { name: subject.name.to_owned(), change }]
+    }
+
+    /// Whether the account has enough for this source at another interval.
+    fn bears(&self, source: usize, interval: Duration) -> bool {
+        let account = self.subjects[source].account;
+        let subjects: Vec<&Subject<'_>> = self.of_account(account).map(|(_, subject)| subject).collect();
+        let asking = self.of_account(account).map(|(number, subject)| {
+            let interval = if number == source { interval } else { subject.asking.interval };
+            Asking { interval, ..subject.asking.clone() }
+        });
+        fits(self, account, &subjects, &asking.collect::<Vec<_>>())
+    }
+}
+
 fn interval_of(name: &str, interval: Duration) -> Advice {
     Advice { name: name.to_owned(), change: format!("interval: {}", written(interval)) }
 }

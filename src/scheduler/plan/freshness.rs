@@ -33,11 +33,24 @@ pub struct Delay {
     pub total: f64,
 }
 
-/// The delay of a source whose rounds take `round`, when `queue` passes behind other questions and `reading` with its own.
-pub fn delay(subject: &Subject<'_>, round: Duration, queue: Duration, reading: Duration) -> Delay {
+impl Delay {
+    /// All of it.
+    pub fn whole(&self) -> Duration {
+        Duration::from_secs_f64(self.total)
+    }
+}
+
+/// The delay of a source whose rounds take `round`, and of whose requests none takes longer than `timeout`. `waits`: how
+/// long it waits behind other questions, and how long its own takes to be read.
+pub fn delay(
+    subject: &Subject<'_>,
+    round: Duration,
+    timeout: Duration,
+    (queue, reading): (Duration, Duration),
+) -> Delay {
     let (attempts, pauses) = attempts(subject);
     let lag = subject.main_action().map_or(Duration::ZERO, |action| action.lag);
-    let (queue, timeouts) = (queue * attempts, subject.timeout * attempts);
+    let (queue, timeouts) = (queue * attempts, timeout * attempts);
     let total = round + queue + reading + timeouts + pauses + subject.leave_delay + lag;
     Delay {
         round: round.as_secs_f64(),

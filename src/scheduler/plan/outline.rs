@@ -144,7 +144,12 @@ impl Inputs<'_> {
     pub fn delay(&self, source: usize) -> Delay {
         let subject = &self.subjects[source];
         let (queue, reading) = self.waits(source);
-        delay(subject, self.round(source), queue, reading)
+        delay(subject, self.round(source), subject.timeout, (queue, reading))
+    }
+
+    /// The same with another interval, that the account can bear, and another timeout.
+    pub(super) fn delay_with(&self, source: usize, interval: Duration, timeout: Duration) -> Duration {
+        delay(&self.subjects[source], interval, timeout, self.waits(source)).whole()
     }
 
     /// Requests a second of an account in the long run, tokens included.

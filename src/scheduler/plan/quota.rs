@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::calls::float;
-use super::{Calls, Span};
+use super::{AccountPlan, Assumptions, Calls, Inputs, Span};
+use crate::config::Problem;
 use crate::domain::{Limit, Quota, Scope, Window};
+use crate::providers::configure::{Account, Configuration};
 use crate::scheduler::budget::SHARE;
 
 /// One limit, and how much of it is used in the long run.
@@ -63,6 +65,65 @@ pub fn of_limit(action: &str, limit: &Limit, calls: &Span) -> Use {
     };
     used(of, limit.per, f64::from(limit.calls), calls)
 }
+
+/// What is wrong with a configuration because of its quotas: accounts that cannot carry what is sure, unless they may shed.
+pub fn problems(configuration: &Configuration) -> Vec<Problem> {
+    let plan = Inputs::of(configuration).plan(&Assumptions::default());
+    let accounts = configuration.accounts.iter().zip(&plan.accounts);
+    accounts
+        .filter(|(_, plan)| !plan.fits && !plan.shed)
+        .map(|(account, plan)| problem(account, plan))
+        .collect()
+}
+
+/// What may become too much, in sentences.
+pub fn warnings(configuration: &Configuration) -> Vec<String> {
+    let plan = Inputs::of(configuration).plan(&Assumptions::default());
+    plan.accounts.iter().flat_map(AccountPlan::warnings).collect()
+}
+
+impl AccountPlan {
+    /// What is sure and too much.
+    pub fn overrun(&self) -> String {
+        let over = self.quotas.iter().filter(|used| used.is_over());
+        let shares: Vec<String> =
+            over.map(|used| format!("{:.0} % of {}", used.floor * 100.0, used.allowance())).collect();
+        format!("its sources want {} at least", shares.join(", "))
+    }
+
+    /// What may become too much, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let over = self.quotas.iter().filter(|used| !used.is_over() && used.may_be_over());
+        let sentence = |used: &Use| {
+            let (name, percent, allowed) = (&self.name, used.ceiling * 100.0, used.allowance());
+            format!(
+                "account {name}: up to {percent:.0} % of {allowed} may be wanted; what does not fit waits"
+            )
+        };
+        over.map(sentence).collect()
+    }
+}
+
+fn problem(account: &Account, plan: &AccountPlan) -> Problem {
+    let over = plan.quotas.iter().find(|used| used.is_over());
+    let given =
+        account.origin.quotas.iter().find(|(window, _)| over.is_some_and(|o| o.window == window.as_str()));
+    let mut changes: Vec<String> = plan.advice.iter().map(ToString::to_string).collect();
+    let more = changes.len().saturating_sub(CHANGES_MAX);
+    changes.truncate(CHANGES_MAX);
+    if more > 0 {
+        changes.push(format!("and {more} more, see `plan`"));
+    }
+    Problem {
+        place: given.map_or(account.origin.place, |(_, place)| *place),
+        path: account.origin.path.clone(),
+        message: plan.overrun(),
+        hint: Some(format!("{}; or shed: true", changes.join("; "))),
+    }
+}
+
+/// Changes that are named in one line.
+const CHANGES_MAX: usize = 5;
 
 fn used(of: String, window: Window, allowed: f64, calls: &Span) -> Use {
     let share = |calls: &Calls| calls.second * window.length().as_secs_f64() / allowed;
