@@ -8,9 +8,10 @@ use http::Uri;
 use secrecy::SecretString;
 
 use super::keys::{Key, Need, Shape};
+use super::quotas;
 use super::reader::Reader;
 use super::secret::Secret;
-use crate::domain::{Quota, Window};
+use crate::domain::Quota;
 use crate::ports::Outbound;
 
 /// Requests a second that an account may be given at most: above it a mistyped number floods a provider.
@@ -90,7 +91,7 @@ pub struct SourceSettings {
 pub fn read_account(reader: &Reader<'_>, name: &str, requests_per_second: f64) -> Option<AccountSettings> {
     let outbound = read_outbound(reader);
     let rate = optional(reader, "requests_per_second", Reader::rate);
-    let longer = read_longer(reader);
+    let longer = quotas::read_longer(reader);
     let shed = reader.flag("shed");
     let concurrency = reader.count("concurrency").and_then(|number| usize::try_from(number).ok());
     let endpoint = optional(reader, "endpoint", Reader::text);
@@ -102,23 +103,6 @@ pub fn read_account(reader: &Reader<'_>, name: &str, requests_per_second: f64) -
         endpoint: endpoint.ok()?,
         outbound: outbound.ok()?,
     })
-}
-
-/// The keys of quotas with their windows, shortest first.
-pub const QUOTAS: [(&str, Window); 5] = [
-    ("requests_per_second", Window::Second),
-    ("requests_per_minute", Window::Minute),
-    ("requests_per_hour", Window::Hour),
-    ("requests_per_day", Window::Day),
-    ("requests_per_month", Window::Month),
-];
-
-fn read_longer(reader: &Reader<'_>) -> Option<Vec<(Window, u64)>> {
-    let mut longer = Vec::new();
-    for &(key, window) in &QUOTAS[1..] {
-        longer.extend(optional(reader, key, Reader::count).ok()?.map(|calls| (window, calls)));
-    }
-    Some(longer)
 }
 
 /// Reads the keys of [`SOURCE_KEYS`] and [`DEFAULTS_KEYS`] from a source's reader, but for `targets`. `None` when something
@@ -161,7 +145,7 @@ fn complain_of_max_age(reader: &Reader<'_>, least: Duration) {
 }
 
 /// Something is wrong, and it was noted already.
-struct Noted;
+pub(super) struct Noted;
 
 /// The proxy and the certificates of an account.
 fn read_outbound(reader: &Reader<'_>) -> Result<Outbound, Noted> {
@@ -182,7 +166,7 @@ fn read_outbound(reader: &Reader<'_>) -> Result<Outbound, Noted> {
 }
 
 /// What `read` makes of a key, if the key is there.
-fn optional<'a, T>(
+pub(super) fn optional<'a, T>(
     reader: &Reader<'a>,
     key: &str,
     read: impl FnOnce(&Reader<'a>, &str) -> Option<T>,

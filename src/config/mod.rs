@@ -2,7 +2,7 @@
 //! every problem is collected with file, line, column, path and a hint.
 //!
 //! Reading order: [`tree`] (text to located nodes), [`keys`] (tables), [`reader`] (checked values), [`file`](mod@file) (the
-//! top level), [`common`] and [`targets`] (what every account and source has), [`problem`].
+//! top level), [`common`], [`quotas`] and [`targets`] (what every account and source has), [`problem`].
 //!
 //! This module knows the file's form, the common keys of accounts and sources, and [`Secret`]s. It knows no provider:
 //! `providers::configure` walks accounts and sources with these tools. It opens no port and sends nothing. No problem ever
@@ -13,6 +13,7 @@ pub mod file;
 pub mod keys;
 mod nearest;
 pub mod problem;
+pub mod quotas;
 pub mod reader;
 pub mod secret;
 mod shape;

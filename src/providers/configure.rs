@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Cloud, Configured, ProviderKind, REGISTRY, Session};
-use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, QUOTAS, SOURCE_KEYS};
+use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, SOURCE_KEYS};
 use crate::config::file::{self, Named};
+use crate::config::quotas::QUOTAS;
 use crate::config::reader::{Context, choose};
 use crate::config::{AccountSettings, Place, Problem, Problems, Reader, SourceSettings, targets, tree};
 use crate::domain::{Evidence, Kind, Quota, Roster, Window};

@@ -29,6 +29,8 @@ pub enum Per {
         /// Rounds between two details of a target that stays online.
         again: Option<u32>,
     },
+    /// Each target that an answer leaves out, until it was asked for alone: at first, and when it leaves.
+    LeftOut,
     /// Each time that so many targets at once seem to have left: the batch is asked once more.
     Doubt {
         /// Departures in one batch at least.

@@ -13,6 +13,7 @@ mod evidence;
 mod explain;
 mod histories;
 mod ops;
+mod plan;
 mod scheduler;
 mod simulation;
 mod stage;

@@ -5,7 +5,7 @@
 
 mod history;
 mod judge;
-mod play;
+pub mod play;
 mod stopped;
 pub mod wire;
 

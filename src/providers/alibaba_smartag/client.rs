@@ -98,6 +98,7 @@ impl Provider for Client {
         Costs::of([
             Charge { action: &STATISTICS, per: Per::Batch },
             Charge { action: &CLIENTS, per: Per::Online { again } },
+            Charge { action: &CLIENTS, per: Per::LeftOut },
         ])
     }
 

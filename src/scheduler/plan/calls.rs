@@ -19,6 +19,8 @@ pub struct World {
     pub arrivals_per_hour: f64,
     /// Times that a target leaves, an hour.
     pub departures_per_hour: f64,
+    /// Targets that answers leave out instead of calling them offline, at first; whoever leaves joins them.
+    pub left_out: u64,
     /// Rows of a list of everything that the account has.
     pub listed: u64,
     /// Login records of the newest window.
@@ -91,6 +93,11 @@ impl Asking {
                 let calls = world.online * (1 + turns) + whole(world.arrivals_per_hour * hours);
                 calls + repeated(calls, world)
             }
+            Per::LeftOut if world.left_out == 0 => 0,
+            Per::LeftOut => {
+                let calls = world.left_out + whole(world.departures_per_hour * hours);
+                calls + repeated(calls, world)
+            }
             Per::Doubt { departures } => {
                 whole(world.departures_per_hour * hours) / u64::from(departures.max(1))
             }
@@ -119,6 +126,8 @@ impl Asking {
                     again.map_or(0.0, |again| float(world.online) / interval / f64::from(again.max(1)));
                 (news + stays) * again_and_again
             }
+            Per::LeftOut if world.left_out == 0 => 0.0,
+            Per::LeftOut => world.departures_per_hour * per_hour * again_and_again,
             Per::Doubt { departures } => world.departures_per_hour * per_hour / f64::from(departures.max(1)),
             Per::Past(past) => {
                 let again = f64::from(past.again) / past.again_every.as_secs_f64();

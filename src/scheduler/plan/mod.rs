@@ -121,6 +121,7 @@ impl<'a> Subject<'a> {
             online: calls::whole(targets * assumptions.online_share),
             arrivals_per_hour: targets * assumptions.arrivals_per_hour,
             departures_per_hour: targets * assumptions.arrivals_per_hour,
+            left_out: self.roster.len().into(),
             listed,
             logins: calls::whole(moves),
             long_lists: true,

@@ -4,7 +4,7 @@ use super::program::{compare_with_golden, run};
 
 #[test]
 fn help_texts_are_those_of_the_golden_files() {
-    for command in ["", "run", "demo", "check", "query", "explain", "simulate"] {
+    for command in ["", "run", "demo", "check", "plan", "query", "explain", "simulate"] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let help = run(&arguments);
         assert_eq!((help.code(), help.stderr.as_str()), (0, ""), "{command}");

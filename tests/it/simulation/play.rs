@@ -52,7 +52,8 @@ impl Played {
     }
 }
 
-struct Nothing;
+/// An environment without anything.
+pub struct Nothing;
 
 impl Env for Nothing {
     fn var(&self, _: &str) -> Option<String> {
@@ -63,7 +64,8 @@ impl Env for Nothing {
     }
 }
 
-struct Seeded(Mutex<Rng>);
+/// Chance from a seed.
+pub struct Seeded(pub Mutex<Rng>);
 
 impl Entropy for Seeded {
     fn bits(&self) -> u64 {

@@ -1,0 +1,187 @@
+//! The plan against what happens: an hour of polling on virtual time, counted by the simulator, call by call.
+
+mod advice;
+mod command;
+mod hour;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use presence_exporter::providers::REGISTRY;
+use presence_exporter::providers::sim::World as SimWorld;
+use presence_exporter::scheduler::plan::{Assumptions, Inputs, World};
+use presence_exporter::simulator::Scenario;
+
+use crate::simulation::play::Nothing;
+use crate::stage::still_world;
+use hour::{BEGIN_MS, Counts, Hour, configuration};
+
+/// How many subjects each provider has: more than one batch for each that has batches.
+const SIZE: usize = 240;
+
+/// What the plan says of each provider's actions, at the floor and at the ceiling, in the first hour.
+fn planned(
+    yaml: &str,
+    worlds: &dyn Fn(&Inputs<'_>) -> (Vec<World>, Vec<World>),
+) -> BTreeMap<String, (u64, u64)> {
+    let configuration = configuration(yaml, &Nothing);
+    let inputs = Inputs::of(&configuration);
+    let (least, most) = worlds(&inputs);
+    let plan = inputs.plan_between(&least, &most, Assumptions::default());
+    let mut counts = BTreeMap::new();
+    for action in plan.accounts.iter().flat_map(|account| &account.actions) {
+        let count: &mut (u64, u64) = counts.entry(action.action.to_owned()).or_default();
+        *count = (count.0 + action.calls.floor.hour, count.1 + action.calls.ceiling.hour);
+    }
+    counts
+}
+
+/// The very numbers of a world in which nothing happens.
+fn numbers(inputs: &Inputs<'_>, world: &SimWorld, left_out: bool) -> Vec<World> {
+    let of = |provider: &str| {
+        let population = world.of_provider(provider).next().expect("each provider has one");
+        let online = population.subjects.iter().filter(|one| one.is_online(BEGIN_MS)).count() as u64;
+        let all = population.subjects.len() as u64;
+        World {
+            online,
+            left_out: if left_out { all - online } else { 0 },
+            listed: all,
+            open_hours: vec![2, 3],
+            ..World::default()
+        }
+    };
+    inputs.subjects.iter().map(|subject| of(subject.provider)).collect()
+}
+
+/// Plays an hour of a world in which nothing happens, and compares.
+fn assert_planned_is_counted(what: &str, change: impl Fn(Hour) -> Hour) {
+    let world = still_world(REGISTRY, SIZE, BEGIN_MS);
+    let hour = change(Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS)));
+    let left_out = hour.has_switch("offline_rows", "absent");
+    let (yaml, counted) = hour.play();
+    let planned = planned(&yaml, &|inputs| {
+        let worlds = numbers(inputs, &world, left_out);
+        (worlds.clone(), worlds)
+    });
+    let planned: Counts = planned
+        .into_iter()
+        .filter(|(_, (floor, _))| *floor > 0)
+        .map(|(action, (floor, ceiling))| {
+            assert_eq!(floor, ceiling, "{what}: {action}: one world, one number");
+            (action, floor)
+        })
+        .collect();
+    assert_eq!(planned, counted, "{what}: the plan on the left, the simulator's count on the right");
+}
+
+#[test]
+fn an_hour_of_every_provider_costs_what_the_plan_says_to_the_call() {
+    assert_planned_is_counted("as configured", |hour| hour);
+}
+
+#[test]
+fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
+    assert_planned_is_counted("one by one", |hour| {
+        hour.source_key("alibaba_smartag", "exact: true")
+            .source_key("alibaba_mqtt", "exact: true")
+            .source_key("openim", "mode: status_only")
+            .source_key("huawei_workspace", "records_only: true")
+            .interval(Duration::from_secs(60))
+    });
+    assert_planned_is_counted("with details", |hour| {
+        hour.source_key("alibaba_mqtt", "connect_time: true")
+            .switch("alibaba_smartag", "offline_rows", "absent")
+            .switch("huawei_workspace", "auth", "password")
+            .source_key("huawei_workspace", "lookback: 7h")
+    });
+    assert_planned_is_counted("older servers and odd intervals", |hour| {
+        hour.source_key("alibaba_mqtt", "exact: true")
+            .source_key("alibaba_mqtt", "connect_time: true")
+            .switch("openim", "server", "v3.8.0")
+            .replace("    secret: ", "    api: user_token\n    secret: ")
+            .source_key("huawei_workspace", "subject: user")
+            .interval(Duration::from_secs(41))
+    });
+}
+
+#[test]
+fn whatever_happens_an_hour_costs_no_less_than_the_floor_and_no_more_than_the_ceiling() {
+    for seed in 0..6 {
+        let scenario = Scenario { seed, default_targets: 40, ..Scenario::default() };
+        let world = scenario.world(REGISTRY, BEGIN_MS);
+        let most = busy(&world);
+        let hour =
+            Hour::of(scenario.world(REGISTRY, BEGIN_MS)).source_key("alibaba_mqtt", "connect_time: true");
+        let hour =
+            if seed % 2 == 0 { hour.switch("alibaba_smartag", "offline_rows", "absent") } else { hour };
+        let hour = if seed % 3 == 0 { hour.switch("huawei_workspace", "limit_cap", "100") } else { hour };
+        let (yaml, counted) = hour.play();
+        let planned = planned(&yaml, &|inputs| (inputs.least(), inputs.most(&most)));
+        assert!(counted.len() >= 7, "{counted:?}");
+        for (action, count) in &counted {
+            let (floor, ceiling) = planned.get(action).copied().unwrap_or_default();
+            assert!(floor <= *count, "seed {seed}: {action}: {count} calls, at least {floor} were planned");
+            assert!(
+                *count <= ceiling,
+                "seed {seed}: {action}: {count} calls, at most {ceiling} were planned"
+            );
+        }
+    }
+}
+
+/// Assumptions that hold of this world, and not by much.
+fn busy(world: &SimWorld) -> Assumptions {
+    let end_ms = BEGIN_MS + 3_600_000;
+    let (mut online, mut changes) = (0.0_f64, 0.0_f64);
+    for population in &world.populations {
+        let count = population.subjects.len() as f64;
+        let sessions = || population.subjects.iter().flat_map(|subject| &subject.sessions);
+        let within = |at: &i64| (BEGIN_MS..end_ms).contains(at);
+        let moves = sessions().flat_map(|session| [session.start_ms, session.end_ms]).filter(within).count();
+        let ever = population.subjects.iter().filter(|subject| {
+            subject.sessions.iter().any(|session| session.start_ms < end_ms && session.end_ms > BEGIN_MS)
+        });
+        online = online.max(ever.count() as f64 / count);
+        changes = changes.max(moves as f64 / count);
+    }
+    Assumptions {
+        online_share: online,
+        arrivals_per_hour: changes,
+        failing_share: 0.0,
+        refused_per_source: 0,
+        ..Assumptions::default()
+    }
+}
+
+#[test]
+fn everybody_was_asked_once_by_the_time_that_the_plan_gives_for_the_first_picture() {
+    let hour = Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS));
+    let configuration = configuration(&hour.yaml(), &Nothing);
+    let inputs = Inputs::of(&configuration);
+    let plan = inputs.plan(&Assumptions::default());
+    let given: BTreeMap<String, f64> =
+        plan.sources.iter().map(|source| (source.name.clone(), source.first_picture_seconds)).collect();
+    for (source, seconds) in hour.first_pictures() {
+        let given = given[&source];
+        assert!(seconds <= given + 1.0, "{source}: complete after {seconds} s, {given} s were planned");
+        assert!(given <= seconds + 12.0, "{source}: complete after {seconds} s, {given} s were planned");
+    }
+}
+
+#[test]
+fn whoever_leaves_is_shown_as_offline_within_the_delay_of_the_plan() {
+    let hour = Hour::of(hour::leaving_world(60));
+    let configuration = configuration(&hour.yaml(), &Nothing);
+    let inputs = Inputs::of(&configuration);
+    let given: BTreeMap<String, f64> = inputs
+        .subjects
+        .iter()
+        .enumerate()
+        .map(|(n, one)| (one.name.to_owned(), inputs.delay(n).total))
+        .collect();
+    for (source, slowest) in hour.slowest_departures() {
+        let given = given[&source];
+        assert!(slowest <= given, "{source}: seen after {slowest} s, {given} s were planned");
+        assert!(slowest >= 20.0, "{source}: a departure is hardly ever seen within {slowest} s");
+    }
+}
