@@ -338,6 +338,10 @@ impl Database {
         self.connection.pragma_update(None, "max_page_count", 1).expect("it takes the pages there are");
     }
 
+    pub(super) fn run(&self, sql: &str) {
+        self.connection.execute_batch(sql).expect("it is open");
+    }
+
     pub(super) fn say(&self, pragma: &str, value: i64) {
         self.connection.pragma_update(None, pragma, value).expect("it is open");
     }

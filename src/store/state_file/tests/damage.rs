@@ -158,6 +158,37 @@ fn a_file_cut_short_is_set_aside() {
 }
 
 #[test]
+fn a_piece_that_is_lost_old_or_in_anothers_place_makes_a_file_of_no_use() {
+    let saves = saves();
+    let (_folder, old) = folder();
+    fs::write(&old, &saves.first).expect("there is room");
+    let old = format!("ATTACH '{}' AS old; ", old.display());
+    let (rows, stays) = (key(kind::ROWS, 0, 2), key(kind::STAYS, 1, 0));
+    let swap = format!(
+        "UPDATE pieces SET key = -1 WHERE key = {rows}; UPDATE pieces SET key = {rows} WHERE key = {rows} + 1"
+    );
+    for sql in [
+        format!("DELETE FROM pieces WHERE key = {stays}"),
+        format!("{old} REPLACE INTO main.pieces SELECT * FROM old.pieces WHERE key = {rows}"),
+        format!("{swap}; UPDATE pieces SET key = {rows} + 1 WHERE key = -1"),
+    ] {
+        let (_folder, path) = folder();
+        fs::write(&path, &saves.second).expect("there is room");
+        Database::open(&path).expect("the file is good").0.run(&sql);
+        assert_eq!(open(&saves, &fs::read(&path).expect("it is there"), &[]), None, "{sql}");
+    }
+}
+
+#[test]
+fn damage_to_what_says_which_pages_are_free_is_found_before_a_save_writes_over_something() {
+    let saves = saves();
+    let mut file = saves.second.clone();
+    // The second page says whose each page is.
+    file[4096..8192].fill(0);
+    assert_eq!(open(&saves, &file, &[]), None);
+}
+
+#[test]
 fn a_file_of_a_newer_version_is_set_aside_and_left_whole() {
     let (folder, path) = folder();
     lived(&path);
