@@ -36,7 +36,15 @@ fn ours(targets: u32) -> Store {
     }
     let policy = Policy::at_once(Duration::from_secs(300));
     let (name, kind, evidence) = ("measured".into(), Kind::User, Evidence::Reported);
-    let spec = SourceSpec { name, provider: "openim", kind, evidence, platforms: false, policy };
+    let spec = SourceSpec {
+        name,
+        provider: "openim",
+        kind,
+        evidence,
+        platforms: false,
+        policy,
+        detection_delay: Duration::ZERO,
+    };
     let store = Store::new();
     store.install(vec![Installed { spec, roster: Arc::new(roster) }]);
     let seen = Seen {

@@ -40,7 +40,15 @@ fn roster(source: u16, ids: impl IntoIterator<Item = impl AsRef<str>>) -> Roster
 
 fn source(name: &str, provider: &'static str, kind: Kind, evidence: Evidence, roster: Roster) -> Installed {
     let (policy, platforms) = (Policy::at_once(MAX_AGE), evidence == Evidence::FirstSeen);
-    let spec = SourceSpec { name: name.into(), provider, kind, evidence, platforms, policy, detection_delay: MAX_AGE };
+    let spec = SourceSpec {
+        name: name.into(),
+        provider,
+        kind,
+        evidence,
+        platforms,
+        policy,
+        detection_delay: MAX_AGE,
+    };
     Installed { spec, roster: Arc::new(roster) }
 }
 

@@ -350,7 +350,15 @@ mod tests {
 
     fn spec(policy: Policy) -> SourceSpec {
         let (provider, kind, evidence) = ("test", Kind::Device, Evidence::None);
-        SourceSpec { name: "source".into(), provider, kind, evidence, platforms: false, policy, detection_delay: Duration::ZERO }
+        SourceSpec {
+            name: "source".into(),
+            provider,
+            kind,
+            evidence,
+            platforms: false,
+            policy,
+            detection_delay: Duration::ZERO,
+        }
     }
 
     fn about(coming: Coming, paused: Option<Paused>) -> About {

@@ -39,7 +39,15 @@ fn installed(sources: &[(&str, &[String])], generation: u16, evidence: Evidence)
         }
         let policy = Policy::at_once(Duration::from_secs(60));
         let (name, kind) = ((*name).into(), Kind::User);
-        let spec = SourceSpec { name, provider: "openim", kind, evidence, platforms: false, policy, detection_delay: Duration::ZERO };
+        let spec = SourceSpec {
+            name,
+            provider: "openim",
+            kind,
+            evidence,
+            platforms: false,
+            policy,
+            detection_delay: Duration::ZERO,
+        };
         Installed { spec, roster: Arc::new(roster) }
     });
     installed.collect()
