@@ -12,8 +12,12 @@ pub const ONCE: Duration = Duration::from_secs(5);
 /// this time, whatever the limit is.
 pub const DOUBLING: Duration = Duration::from_secs(60);
 
-/// The lowest rate is this part of the quota; it takes eight doublings back.
+/// The lowest rate is this part of the quota, eight doublings below it...
 const LOWEST: f64 = 1.0 / 256.0;
+
+/// ... but no lower than one request a second, or than this part of a quota for which that is not low: who may ask but
+/// little would be blind for minutes.
+const LOWEST_OF_FEW: f64 = 1.0 / 16.0;
 
 /// An account's present rate.
 #[derive(Debug, Clone)]
@@ -47,7 +51,8 @@ impl Adaptive {
         if self.lowered.is_some_and(|(_, since)| now.since(since) < ONCE) {
             return false;
         }
-        self.lowered = Some(((self.rate(now) / 2.0).max(self.full * LOWEST), now));
+        let lowest = (self.full * LOWEST).max((self.full * LOWEST_OF_FEW).min(1.0));
+        self.lowered = Some(((self.rate(now) / 2.0).max(lowest), now));
         true
     }
 }
@@ -92,5 +97,12 @@ mod tests {
             adaptive.throttled(at(n * 5));
         });
         is(adaptive.rate(at(495)), 1.0);
+        for (full, lowest) in [(1_000.0, 1_000.0 / 256.0), (20.0, 1.0), (1.0, 0.0625)] {
+            let mut adaptive = Adaptive::new(full);
+            (0..100).for_each(|n| {
+                adaptive.throttled(at(n * 5));
+            });
+            is(adaptive.rate(at(495)), lowest);
+        }
     }
 }
