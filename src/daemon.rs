@@ -19,6 +19,7 @@ use crate::http::{Control, Overview, Pieces, SourceLine, UnknownSource};
 use crate::ports::{Ports, Transport};
 use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
+use crate::scheduler::budget::memo::MEMO;
 use crate::scheduler::explain::{Subject, explain};
 use crate::scheduler::{AccountTask, Board, Ledger, Polling, Shared, SourceTask, plan};
 use crate::store::{Installed, Snapshot, SourceSnapshot, Store};
@@ -99,8 +100,12 @@ impl Exporter {
     /// polling begins; the error says why there can be no file at this place.
     pub fn keep_state(&mut self, path: &Path) -> Result<(), String> {
         let file = saving::open(path, &self.store, self.ports.clock.now())?;
+        if let Some(memo) = self.store.memo(MEMO) {
+            self.ledger.restore(&memo, self.ports.clock.now());
+        }
         let (store, telemetry, clock) = (&self.store, &self.telemetry, &self.ports.clock);
-        self.saving = Some(Saving::new(file, store.clone(), telemetry.clone(), clock.clone()));
+        self.saving =
+            Some(Saving::new(file, store.clone(), telemetry.clone(), self.ledger.clone(), clock.clone()));
         Ok(())
     }
 

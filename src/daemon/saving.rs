@@ -11,6 +11,8 @@ use tracing::{info, warn};
 
 use crate::domain::{Moment, Tick};
 use crate::ports::Clock;
+use crate::scheduler::Ledger;
+use crate::scheduler::budget::memo::MEMO;
 use crate::store::{StateFile, Store};
 use crate::telemetry::Telemetry;
 
@@ -26,6 +28,7 @@ pub struct Saving {
     file: StateFile,
     store: Arc<Store>,
     telemetry: Arc<Telemetry>,
+    ledger: Arc<Ledger>,
     clock: Arc<dyn Clock>,
     failing: bool,
 }
@@ -50,9 +53,10 @@ impl Saving {
         file: StateFile,
         store: Arc<Store>,
         telemetry: Arc<Telemetry>,
+        ledger: Arc<Ledger>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { file, store, telemetry, clock, failing: false }
+        Self { file, store, telemetry, ledger, clock, failing: false }
     }
 
     /// Saves again and again until `stop` says so, and once more then: it is to be said when polling has ended.
@@ -73,6 +77,8 @@ impl Saving {
     /// Saves, and returns when to do so again. While the disk fails, pages show rows at most as old as after a save: they
     /// are published all the same.
     fn save(&mut self) -> Tick {
+        // Its length is bounded far below what a memo may have.
+        self.store.keep_memo(MEMO, &self.ledger.memo(self.clock.now()));
         let saved = self.file.save(&self.store, self.clock.now());
         let now = self.clock.now();
         match saved {
