@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use presence_exporter::daemon::{Desk, Exporter};
+use presence_exporter::domain::presence::Presence;
 use presence_exporter::exposition::Format;
 use presence_exporter::http::Control as _;
 use presence_exporter::ports::{Clock as _, Entropy, Env, Ports};
@@ -129,7 +130,6 @@ impl Played {
         let (now, mut unknown, mut all) = (self.clock.now(), 0, 0);
         for source in &self.store.snapshot().sources {
             for state in source.states() {
-                use presence_exporter::domain::presence::Presence;
                 let presence = state.view(now, &source.spec.policy).presence;
                 unknown += usize::from(matches!(presence, Presence::Unknown(why) if why.as_str() == reason));
                 all += 1;

@@ -38,7 +38,7 @@ impl Ledger {
         for level in levels.iter() {
             let Key::Account(name) = &level.key else { continue };
             let ahead = |pace: &Pace| (pace.window().as_str().to_owned(), pace.ahead(now.tick));
-            let windows: BTreeMap<String, i64> = longer(level).map(|pace| ahead(pace)).collect();
+            let windows: BTreeMap<String, i64> = longer(level).map(ahead).collect();
             // Names are cut by no limit of length here: every byte of theirs may take six in JSON.
             let bytes = 6 * name.len() + windows.len() * 40 + 8;
             if windows.is_empty() || bytes > room {
