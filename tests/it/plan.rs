@@ -7,9 +7,11 @@ mod hour;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use presence_exporter::providers::REGISTRY;
+use presence_exporter::domain::{Kind, Quota, Roster, TargetLabels};
 use presence_exporter::providers::sim::World as SimWorld;
-use presence_exporter::scheduler::plan::{Assumptions, Inputs, World};
+use presence_exporter::providers::{Charge, Per, REGISTRY, Step, find};
+use presence_exporter::scheduler::plan::calls::Asking;
+use presence_exporter::scheduler::plan::{Assumptions, Inputs, Payer, Subject, World};
 use presence_exporter::simulator::Scenario;
 
 use crate::simulation::play::Nothing;
@@ -129,20 +131,24 @@ fn whatever_happens_an_hour_costs_no_less_than_the_floor_and_no_more_than_the_ce
     }
 }
 
+fn float(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("a small world"))
+}
+
 /// Assumptions that hold of this world, and not by much.
 fn busy(world: &SimWorld) -> Assumptions {
     let end_ms = BEGIN_MS + 3_600_000;
     let (mut online, mut changes) = (0.0_f64, 0.0_f64);
     for population in &world.populations {
-        let count = population.subjects.len() as f64;
+        let count = float(population.subjects.len());
         let sessions = || population.subjects.iter().flat_map(|subject| &subject.sessions);
         let within = |at: &i64| (BEGIN_MS..end_ms).contains(at);
         let moves = sessions().flat_map(|session| [session.start_ms, session.end_ms]).filter(within).count();
         let ever = population.subjects.iter().filter(|subject| {
             subject.sessions.iter().any(|session| session.start_ms < end_ms && session.end_ms > BEGIN_MS)
         });
-        online = online.max(ever.count() as f64 / count);
-        changes = changes.max(moves as f64 / count);
+        online = online.max(float(ever.count()) / count);
+        changes = changes.max(float(moves) / count);
     }
     Assumptions {
         online_share: online,
@@ -151,6 +157,40 @@ fn busy(world: &SimWorld) -> Assumptions {
         refused_per_source: 0,
         ..Assumptions::default()
     }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "this measures how long something takes")]
+fn a_million_targets_are_planned_in_under_a_second() {
+    let mut roster = Roster::new(0, 0);
+    for n in 0..1_000_000 {
+        assert!(roster.push(&format!("user-{n:09}"), TargetLabels::default()));
+    }
+    let kind = find("volcengine_rtc").expect("it is one of the five");
+    let (action, interval) = (kind.actions()[0], Duration::from_secs(300));
+    let quota = Quota::per_second(50.0);
+    let began = std::time::Instant::now();
+    let steps = vec![Step::Batches { action, ids: 100, weigh: str::len, weight: usize::MAX }];
+    let asking = Asking::new(&steps, &roster, interval, vec![Charge { action, per: Per::Batch }]);
+    let subject = Subject {
+        name: "users",
+        provider: kind.name(),
+        kind: Kind::User,
+        account: 0,
+        roster: &roster,
+        steps,
+        asking,
+        cheaper: None,
+        timeout: Duration::from_secs(10),
+        leave_delay: Duration::ZERO,
+        max_age: None,
+    };
+    let payer = Payer { name: "main", quota: &quota, shed: false };
+    let plan = Inputs::new(vec![payer], vec![subject]).plan(&Assumptions::default());
+    let took = began.elapsed();
+    println!("planned in {took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!((plan.sources[0].questions, plan.calls.floor.hour), (10_000, 120_000));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::ports::{Env, Ports};
 use crate::providers::Step;
 use crate::providers::configure::Configuration;
 use crate::scheduler::plan::advice::{Advice, written};
-use crate::scheduler::plan::{Assumptions, Inputs, Plan};
+use crate::scheduler::plan::{AccountPlan, Assumptions, Inputs, Plan};
 use crate::telemetry::Telemetry;
 
 /// What stands for a secret that is not there. It is taken wherever a secret is read, as a proxy's address too.
@@ -222,7 +222,7 @@ fn over_maximum(inputs: &Inputs<'_>, report: &Report, flags: &args::Plan) -> Vec
 
 /// What may become too much.
 fn warnings(report: &Report) -> Vec<Verdict> {
-    let said = report.plan.accounts.iter().flat_map(|account| account.warnings());
+    let said = report.plan.accounts.iter().flat_map(AccountPlan::warnings);
     let mut warnings: Vec<Verdict> = said.map(|what| Verdict { what, change: Vec::new() }).collect();
     if report.page.bytes > BODY_MAX {
         let what = format!(

@@ -1,5 +1,6 @@
 //! A plan as tables for people.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Report, Verdict};
@@ -122,7 +123,7 @@ fn verdicts(head: &str, verdicts: &[Verdict]) -> Option<String> {
         text.push_str("\n  ");
         text.push_str(&verdict.what);
         for advice in &verdict.change {
-            text.push_str(&format!("\n    {advice}"));
+            let _ = write!(text, "\n    {advice}");
         }
     }
     Some(text)

@@ -107,9 +107,10 @@ impl Provider for Client {
     }
 
     fn costs(&self) -> Costs {
-        let (action, cheaper) = match self.exact {
-            true => (&SESSION, Some(Cheaper { setting: "exact: false", action: &SESSIONS })),
-            false => (&SESSIONS, None),
+        let (action, cheaper) = if self.exact {
+            (&SESSION, Some(Cheaper { setting: "exact: false", action: &SESSIONS }))
+        } else {
+            (&SESSIONS, None)
         };
         let arrivals = Charge { action: &TRACE, per: Per::Online { again: None } };
         let mut charges = vec![Charge { action, per: Per::Batch }];

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::calls::{Asking, token_calls, token_rate};
 use super::{Assumptions, Calls, Inputs, Subject, World};
 use crate::config::common::LIMIT_INTERVAL_S;
+use crate::domain::Limit;
 use crate::providers::cost::Cheaper;
 use crate::providers::{Action, Charge, Per, Step};
 use crate::scheduler::budget::SHARE;
@@ -207,10 +208,8 @@ fn fits(inputs: &Inputs<'_>, account: usize, subjects: &[&Subject<'_>], asking: 
     let within = |charge: &Charge| {
         let mine = rates.iter().filter(|(other, _)| other.action.name == charge.action.name);
         let rate: f64 = mine.map(|(_, rate)| rate).sum();
-        let limits = charge.action.limits.iter();
-        limits
-            .into_iter()
-            .all(|limit| rate * limit.per.length().as_secs_f64() <= f64::from(limit.calls) * SHARE)
+        let allowed = |limit: &Limit| f64::from(limit.calls) * SHARE / limit.per.length().as_secs_f64();
+        charge.action.limits.iter().all(|limit| rate <= allowed(limit))
     };
     wanted <= quota * SHARE * MARGIN && rates.iter().all(|(charge, _)| within(charge))
 }

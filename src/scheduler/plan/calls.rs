@@ -83,7 +83,7 @@ impl Asking {
         match charge.per {
             Per::Batch => passes + self.extra(passes, world, window),
             Per::Pages(pages) => {
-                let calls = passes * self.pages(pages, world);
+                let calls = passes * pages_of(pages, world);
                 calls + repeated(calls, world)
             }
             Per::Online { again } => {
@@ -119,7 +119,7 @@ impl Asking {
                 let solo = refused_pause(self.interval).as_secs_f64();
                 float(self.batches) / interval * again_and_again + float(world.refused) / solo
             }
-            Per::Pages(pages) => float(self.pages(pages, world)) / interval * again_and_again,
+            Per::Pages(pages) => float(pages_of(pages, world)) / interval * again_and_again,
             Per::Online { again } => {
                 let news = world.arrivals_per_hour * per_hour;
                 let stays =
@@ -152,7 +152,7 @@ impl Asking {
             return 1;
         }
         let of = |charge: &Charge| match charge.per {
-            Per::Pages(pages) => self.pages(pages, world),
+            Per::Pages(pages) => pages_of(pages, world),
             Per::Past(past) => {
                 let checks = u64::from(past.checks_per_pass).min(world.open_hours.len() as u64);
                 u64::from(past.unread_per_pass) + 1 + checks
@@ -162,21 +162,22 @@ impl Asking {
         self.charges.iter().map(of).sum()
     }
 
-    fn pages(&self, pages: Pages, world: &World) -> u64 {
-        let rows = match pages.of {
-            Rows::Everything => world.listed,
-            Rows::NewRecords => world.logins,
-        };
-        let size = if world.long_lists { pages.capped } else { pages.rows };
-        rows.div_ceil(u64::from(size.max(1))).max(1) + u64::from(world.long_lists)
-    }
-
     /// Calls beside the regular ones: what failed once more, halves of refused batches, refused targets alone.
     fn extra(&self, calls: u64, world: &World, window: Duration) -> u64 {
         let halves = 2 * u64::from(self.largest.max(1).next_power_of_two().ilog2());
         let trials = ceil_div(window, refused_pause(self.interval));
         repeated(calls, world) + world.refused * (halves + trials)
     }
+}
+
+/// Pages of a list in this world.
+fn pages_of(pages: Pages, world: &World) -> u64 {
+    let rows = match pages.of {
+        Rows::Everything => world.listed,
+        Rows::NewRecords => world.logins,
+    };
+    let size = if world.long_lists { pages.capped } else { pages.rows };
+    rows.div_ceil(u64::from(size.max(1))).max(1) + u64::from(world.long_lists)
 }
 
 /// How the calls of an account's tokens add up within `window`; `most` as in [`World::doors_shut`].
@@ -203,7 +204,7 @@ fn read_past(past: &Past, passes: u64, interval: Duration, window: Duration, wor
     // The second reading begins with the first pass that is a stretch of time after the first one.
     let wait = ceil_div(past.again_every, interval);
     let passes_after = passes.saturating_sub(wait);
-    let turns = if passes_after == 0 { 0 } else { (passes_after - 1) / wait.max(1) + 1 };
+    let turns = passes_after.div_ceil(wait.max(1));
     let again = passes_after.min(turns * u64::from(past.again));
     // A session that is still open is checked from the pass after that in which it was found.
     let mut found: Vec<u64> = world

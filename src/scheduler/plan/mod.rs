@@ -30,6 +30,9 @@ pub use freshness::Delay;
 pub use outline::{AccountPlan, ActionPlan, Plan, SourcePlan};
 pub use rounds::{Rhythm, default_max_age, rhythm};
 
+/// Hours in which sessions that are still open began, at most: a week, beyond which nothing is looked back.
+const OPEN_HOURS_MAX: u64 = 168;
+
 /// What the ceiling assumes of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Assumptions {
@@ -125,7 +128,7 @@ impl<'a> Subject<'a> {
             listed,
             logins: calls::whole(moves),
             long_lists: true,
-            open_hours: vec![0; calls::float(listed).min(256.0) as usize],
+            open_hours: vec![0; usize::try_from(listed.min(OPEN_HOURS_MAX)).unwrap_or(0)],
             searches_per_hour: f64::from(u32::MAX),
             failing: assumptions.failing_share,
             refused: assumptions.refused_per_source.min(self.roster.len().into()),
