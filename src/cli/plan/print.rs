@@ -100,7 +100,7 @@ fn sum(report: &Report) -> String {
     let plan = &report.plan;
     format!(
         "In all: {} targets, {} requests a day, {} billed in 30 days, {} series, {} a page, {} of memory for targets.\n\
-         From the floor (all goes well, nobody is online) to the ceiling ({} % online, arriving {} times an hour each, {} % \
+         From the floor (all goes well, nobody is online) to the ceiling ({} % online, each arriving {} an hour, {} % \
          of calls failing).",
         count(plan.targets),
         between(plan.calls.floor.day, plan.calls.ceiling.day),
@@ -109,7 +109,7 @@ fn sum(report: &Report) -> String {
         bytes(report.page.bytes),
         bytes(plan.memory_bytes),
         plan.assumptions.online_share * 100.0,
-        plan.assumptions.arrivals_per_hour,
+        times(plan.assumptions.arrivals_per_hour),
         plan.assumptions.failing_share * 100.0,
     )
 }
@@ -127,6 +127,10 @@ fn verdicts(head: &str, verdicts: &[Verdict]) -> Option<String> {
         }
     }
     Some(text)
+}
+
+fn times(number: f64) -> String {
+    if (number - 1.0).abs() < f64::EPSILON { "once".to_owned() } else { format!("{number} times") }
 }
 
 fn between(floor: u64, ceiling: u64) -> String {

@@ -245,11 +245,14 @@ impl Inputs<'_> {
             quotas.extend(limits.iter().map(|limit| of_limit(one.action, limit, &one.calls)));
         }
         let fits = !quotas.iter().any(Use::is_over);
+        let tokens = self.tokens(number).into_iter();
+        let tokens =
+            tokens.map(|(source, charge)| token_calls(&charge, &least[source], Duration::from_secs(1)));
         let burst = self.of_account(number).map(|(source, subject)| subject.asking.burst(&least[source]));
         AccountPlan {
             name: payer.name.to_owned(),
             calls,
-            burst: burst.sum::<u64>() + self.tokens(number).len() as u64,
+            burst: burst.sum::<u64>() + tokens.sum::<u64>(),
             actions,
             fits,
             quotas,

@@ -4,6 +4,7 @@ use presence_exporter::scheduler::plan::advice::Advice;
 use presence_exporter::scheduler::plan::{Assumptions, Inputs, Plan, quota};
 
 use super::hour::configuration;
+use crate::ops::read;
 use crate::simulation::play::Nothing;
 
 /// A configuration with these keys in its account, and these in its two sources.
@@ -65,6 +66,14 @@ fn what_is_advised_makes_the_configuration_fit() {
         assert!(plan(&after).accounts[0].fits, "{advice:?} in\n{after}");
         assert!(quota::problems(&configuration(&after, &Nothing)).is_empty());
     }
+}
+
+#[test]
+fn the_readme_shows_what_is_said_of_a_quota_that_does_not_suffice() {
+    let over = plan(&yaml("    requests_per_second: 5\n", "    exact: true\n    interval: 10s\n", ""));
+    let account = &over.accounts[0];
+    let said = format!("  account main: {}\n    {}\n", account.overrun(), account.advice[0]);
+    assert!(read("README.md").contains(&said), "{said}");
 }
 
 #[test]
