@@ -29,7 +29,7 @@ pub(super) static RATE: OwnFamily = OwnFamily {
 
 pub(super) static WAITED: OwnFamily = OwnFamily {
     name: "presence_exporter_budget_wait_seconds_total",
-    help: "Time that requests waited for the account's budget, for a documented limit, or for the end of a wait that the provider asked for.",
+    help: "Time that further requests of a question waited for the account's budget, for a documented limit, or for the end of a pause; a question's first is only thought of when the budget is free.",
     labels: ACCOUNT,
 };
 
