@@ -11,23 +11,27 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
-use crate::config::AccountSettings;
+use crate::config::{AccountSettings, TargetLists};
 use crate::domain::explanation::KNOWN_MAX;
-use crate::domain::{Explanation, NotFound, Policy, Roster, SourceSpec};
+use crate::domain::{Explanation, NotFound, Policy, Roster, SourceSpec, Tick};
 use crate::exposition::{Format, Page};
 use crate::http::{Control, Overview, Pieces, SourceLine, UnknownSource};
 use crate::ports::{Ports, Transport};
 use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::budget::memo::MEMO;
+use crate::scheduler::changes;
 use crate::scheduler::explain::{Subject, explain};
 use crate::scheduler::{AccountTask, Board, Ledger, Polling, Shared, SourceTask, plan};
-use crate::store::{Installed, Snapshot, SourceSnapshot, Store};
+use crate::store::{Installed, Snapshot, Store};
 use crate::telemetry::{InFlight, Telemetry};
 
 mod saving;
+mod watching;
 
 pub use saving::Saving;
+use watching::Watched;
+pub use watching::Watching;
 
 /// This build's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -40,6 +44,7 @@ pub struct Exporter {
     ports: Ports,
     polling: Vec<Polling>,
     saving: Option<Saving>,
+    watching: Option<Watching>,
     /// Where each source stands: the number of its account, and its place in that one's list.
     places: Vec<(usize, usize)>,
 }
@@ -75,12 +80,13 @@ impl Exporter {
         let freshness: Vec<(Duration, Duration)> = (0..configuration.sources.len()).map(fresh).collect();
         drop(inputs);
         let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
-        let (mut installed, mut places) = (Vec::new(), Vec::new());
+        let (mut installed, mut places, mut lists) = (Vec::new(), Vec::new(), Vec::new());
         for (source, (max_age, delay)) in configuration.sources.into_iter().zip(freshness) {
             let account = &configuration.accounts[source.account].settings.name;
             let actions: Vec<&'static str> = source.kind.actions().iter().map(|action| action.name).collect();
             telemetry.register(account, source.kind.name(), &actions);
             installed.push(Installed { spec: spec(&source, max_age, delay), roster: source.roster.clone() });
+            lists.extend(source.lists.clone().map(|lists| (places.len(), lists)));
             places.push((source.account, by_account[source.account].len()));
             by_account[source.account].push(task(source, &telemetry));
         }
@@ -93,7 +99,18 @@ impl Exporter {
             let task = AccountTask { name, quota, concurrency, transport, sources };
             polling.push(Polling::new(task, shared.clone()));
         }
-        Ok(Self { store, telemetry, ledger, ports, polling, places, saving: None })
+        let watched: Vec<Watched> = lists
+            .into_iter()
+            .map(|(number, lists)| {
+                let (account, place): (usize, usize) = places[number];
+                let due = ports.clock.now().tick + lists.refresh;
+                watched(&mut polling[account], place, lists, due)
+            })
+            .collect();
+        let watching =
+            |watched| Watching::new(watched, store.clone(), ports.clock.clone(), ports.env.clone());
+        let watching = (!watched.is_empty()).then(|| watching(watched));
+        Ok(Self { store, telemetry, ledger, ports, polling, places, saving: None, watching })
     }
 
     /// Goes on from what a file says of an earlier process, and lets pages show only what is in it. To be called before
@@ -112,6 +129,12 @@ impl Exporter {
     /// What saves, where state is kept; to be run beside polling, on a thread of its own, since it waits for the disk.
     pub fn saving(&mut self) -> Option<Saving> {
         self.saving.take()
+    }
+
+    /// What keeps the lists of targets that may change, if there are any; to be run beside polling, on a thread of its own,
+    /// since it reads files.
+    pub fn watching(&mut self) -> Option<Watching> {
+        self.watching.take()
     }
 
     /// What the web side asks.
@@ -191,12 +214,13 @@ impl Control for Desk {
         let snapshot = self.store.snapshot();
         let number = snapshot.sources.iter().position(|known| *known.spec.name == *source);
         let Some(number) = number else { return Err(no_source(source, &snapshot)) };
-        let SourceSnapshot { spec, roster, .. } = &snapshot.sources[number];
-        let (Some(index), Some((board, place))) = (roster.find(target), self.boards.get(number)) else {
-            return Err(no_target(spec, roster, target));
-        };
+        let spec = &snapshot.sources[number].spec;
+        let Some((board, place)) = self.boards.get(number) else { return Err(no_source(source, &snapshot)) };
         let now = self.ports.clock.now();
-        let about = board.about(*place, index, now);
+        let Some((roster, index, about)) = board.about_target(*place, target, now) else {
+            return Err(no_target(spec, &board.roster(*place), target));
+        };
+        let roster = &*roster;
         // Straight from the store: the snapshot may be that of a slow reader.
         let state = self.store.state(roster.row(index)).unwrap_or_default();
         let subject = Subject { spec, roster, index, state: &state, about: &about };
@@ -238,11 +262,31 @@ fn spec(source: &Source, max_age: Duration, detection_delay: Duration) -> Source
     }
 }
 
+fn watched(polling: &mut Polling, place: usize, lists: TargetLists, due: Tick) -> Watched {
+    let changes = polling.changes();
+    let source = &polling.sources()[place];
+    Watched {
+        name: source.name.clone(),
+        place,
+        changes,
+        provider: source.provider.clone(),
+        steps: source.steps.clone(),
+        roster: source.roster.clone(),
+        lists,
+        due,
+        read: None,
+        trouble: None,
+    }
+}
+
 fn task(source: Source, telemetry: &Telemetry) -> SourceTask {
     let steps = source.provider.round();
     let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
     let meter = || telemetry.sessions(&source.settings.name, source.kind.name(), source.target_kind.as_str());
+    let requests = changes::requests(&plan::rhythm(&steps, &source.roster), &steps, &source.roster);
     SourceTask {
+        requests,
+        max_age: source.settings.max_age,
         sessions: has_log.then(|| Arc::new(meter())),
         name: Arc::from(source.settings.name.as_str()),
         kind: source.kind,

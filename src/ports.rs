@@ -99,7 +99,7 @@ pub trait Entropy: Send + Sync {
     fn bits(&self) -> u64;
 }
 
-/// Reads the environment. Only configuration and credentials use it.
+/// Reads the environment. Only configuration, credentials and lists of targets use it.
 pub trait Env: Send + Sync {
     /// The value of a variable, if it is set and is text.
     fn var(&self, name: &str) -> Option<String>;
@@ -113,4 +113,23 @@ pub trait Env: Send + Sync {
     fn secret_file(&self, path: &Path, limit: u64) -> io::Result<String> {
         self.read(path, limit)
     }
+    /// What a file looks like from outside; `None` where nothing can be told without reading it.
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        let _ = path;
+        Ok(None)
+    }
+}
+
+/// What a file looks like from outside: another file, or another content, looks different, unless it was written within
+/// the resolution of the file system's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// When it was last modified, in Unix milliseconds.
+    pub modified_ms: i64,
+    /// The rest of that time, in nanoseconds.
+    pub nanos: u32,
+    /// How long it is, in bytes.
+    pub length: u64,
+    /// Which file it is, where the system numbers them.
+    pub number: u64,
 }

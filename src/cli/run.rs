@@ -87,6 +87,9 @@ pub(super) fn serve(
     let poll_until = stopped.clone();
     let (polled, saved_until) = watch::channel(false);
     let saving = exporter.saving().map(|saving| threads::spawn("saving", move || saving.run(saved_until)));
+    let watch_until = stopped.clone();
+    let watching =
+        exporter.watching().map(|watching| threads::spawn("watching", move || watching.run(watch_until)));
     let polling = threads::spawn("polling", move || exporter.poll(poll_until));
     let served = threads::block_on(async {
         let mut web_until = stopped;
@@ -103,6 +106,7 @@ pub(super) fn serve(
     });
     // The thread aborts the process when it panics, so that joining it cannot fail.
     let _ = polling.join();
+    let _ = watching.map(std::thread::JoinHandle::join);
     // What the last answers said is saved too. Without a state file nobody listens.
     let _ = polled.send(true);
     let _ = saving.map(std::thread::JoinHandle::join);

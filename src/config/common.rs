@@ -11,6 +11,8 @@ use super::keys::{Key, Need, Shape};
 use super::quotas;
 use super::reader::Reader;
 use super::secret::Secret;
+pub use super::targets::TARGET_KEYS;
+use super::targets::{DEFAULT_REFRESH, LIMIT_REFRESH_S};
 use crate::domain::Quota;
 use crate::ports::Outbound;
 
@@ -343,30 +345,20 @@ pub const SOURCE_KEYS: &[Key] = &[
     Key {
         name: "targets",
         shape: Shape::List,
-        need: Need::Required,
+        need: Need::Optional,
         doc: "What to watch: ids, or mappings with id, name and labels.",
     },
-];
-
-/// Keys of a target that is written as a mapping.
-pub const TARGET_KEYS: &[Key] = &[
     Key {
-        name: "id",
-        shape: Shape::Text,
-        need: Need::Required,
-        doc: "The id that the provider knows it by.",
+        name: "files",
+        shape: Shape::List,
+        need: Need::Optional,
+        doc: "Files of further targets, one id a line or JSON lines; a relative path starts at the configuration file's folder.",
     },
     Key {
-        name: "name",
-        shape: Shape::Text,
-        need: Need::Optional,
-        doc: "A display name; the label `name` of presence_target_info.",
-    },
-    Key {
-        name: "labels",
-        shape: Shape::Map,
-        need: Need::Optional,
-        doc: "Further labels of presence_target_info, 16 at most; names of letters, digits and _.",
+        name: "refresh",
+        shape: Shape::Duration { min_s: 1, max_s: LIMIT_REFRESH_S },
+        need: Need::Default(DEFAULT_REFRESH),
+        doc: "How often the files are looked at; a change takes effect within one such time, without a restart.",
     },
 ];
 

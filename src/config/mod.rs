@@ -2,7 +2,7 @@
 //! every problem is collected with file, line, column, path and a hint.
 //!
 //! Reading order: [`tree`] (text to located nodes), [`keys`] (tables), [`reader`] (checked values), [`file`](mod@file) (the
-//! top level), [`common`], [`quotas`] and [`targets`] (what every account and source has), [`problem`].
+//! top level), [`common`], [`quotas`], [`targets`] and [`target_files`] (what every account and source has), [`problem`].
 //!
 //! This module knows the file's form, the common keys of accounts and sources, and [`Secret`]s. It knows no provider:
 //! `providers::configure` walks accounts and sources with these tools. It opens no port and sends nothing. No problem ever
@@ -17,6 +17,7 @@ pub mod quotas;
 pub mod reader;
 pub mod secret;
 mod shape;
+pub mod target_files;
 pub mod targets;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -28,5 +29,6 @@ pub use keys::{Key, Need, Shape};
 pub use problem::{Problem, Problems};
 pub use reader::{Context, Reader, choose};
 pub use secret::Secret;
-pub use targets::read_targets;
+pub use target_files::{ListFile, ListProblem, read_files};
+pub use targets::{Given, TargetLists, read_targets};
 pub use tree::{Node, Place};

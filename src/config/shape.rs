@@ -88,6 +88,11 @@ pub(super) fn plain_text(node: &Node, limit: usize) -> Result<&str, Flaw> {
     }
 }
 
+/// What is wrong with a text of one line, for code that reads files of its own.
+pub(super) fn check_plain(place: Place, given: &str) -> Result<(), Flaw> {
+    text(place, given).map(drop)
+}
+
 /// One of `words`.
 pub(super) fn choice<'a>(place: Place, text: &'a str, words: &[&str]) -> Result<&'a str, Flaw> {
     if words.contains(&text) {

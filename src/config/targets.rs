@@ -1,18 +1,26 @@
-//! The targets of a source: ids, or mappings with id, name and labels.
+//! The targets of a source: ids, or mappings with id, name and labels, in the configuration itself or in files.
 //!
 //! It knows the form of the list. Whether an id is one that the provider could know is asked of the provider's own code.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::common::TARGET_KEYS;
+use super::keys::{Key, Need, Shape};
 use super::reader::{Context, Reader, join, note};
 use super::shape::plain_text;
+use super::target_files::{LIMIT_FILES, ListFile, read_files};
 use super::tree::{Entry, Node, Place, Value};
 use crate::domain::{Roster, TargetLabels};
 
 /// The longest id, in bytes: twice what any provider allows.
 pub const LIMIT_ID_BYTES: usize = 512;
+
+/// How often files of targets are looked at: as soon as people expect a change to show, and three system calls a file.
+pub const DEFAULT_REFRESH: &str = "5s";
+
+/// The longest time between two looks at the files of targets, in seconds: an hour.
+pub const LIMIT_REFRESH_S: u64 = 3600;
 
 /// The most labels of one target: each is on the info series of every target.
 pub const LIMIT_LABELS: usize = 16;
@@ -23,12 +31,120 @@ pub const LIMIT_LABEL_BYTES: usize = 256;
 /// The longest name of a label, in bytes.
 pub const LIMIT_LABEL_NAME_BYTES: usize = 64;
 
+/// The longest path of a file of targets, in bytes: what Linux allows.
+pub const LIMIT_PATH_BYTES: usize = 4096;
+
 /// Labels that the info series has already.
 pub const RESERVED_LABELS: &[&str] = &["source", "kind", "target", "provider", "evidence", "name"];
 
-/// Reads the key `targets` of a source's reader. `source` and `generation` number the roster; `accepts` is the provider's
-/// check of an id, and its error says what an id looks like. `None` when something is wrong, which is noted then.
+/// Keys of a target that is written as a mapping.
+pub const TARGET_KEYS: &[Key] = &[
+    Key {
+        name: "id",
+        shape: Shape::Text,
+        need: Need::Required,
+        doc: "The id that the provider knows it by.",
+    },
+    Key {
+        name: "name",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "A display name; the label `name` of presence_target_info.",
+    },
+    Key {
+        name: "labels",
+        shape: Shape::Map,
+        need: Need::Optional,
+        doc: "Further labels of presence_target_info, 16 at most; names of letters, digits and _.",
+    },
+];
+
+/// Where a source's targets come from, where they may change while the exporter runs.
+#[derive(Debug, Clone)]
+pub struct TargetLists {
+    /// Those that the configuration itself gives.
+    pub inline: Arc<Roster>,
+    /// Files of further ones.
+    pub files: Vec<ListFile>,
+    /// How often the files are looked at.
+    pub refresh: Duration,
+}
+
+/// The targets of a source as they are given at the start.
+#[derive(Debug)]
+pub struct Given {
+    /// Who they are; perhaps nobody yet, where they may change.
+    pub roster: Arc<Roster>,
+    /// Where they come from; none when they never change.
+    pub lists: Option<TargetLists>,
+}
+
+/// Reads the keys `targets`, `files` and `refresh` of a source's reader, and the files. `source` and `generation` number the
+/// roster; `accepts` is the provider's check of an id, and its error says what an id looks like. `None` when something is
+/// wrong, which is noted then.
 pub fn read_targets(
+    reader: &Reader<'_>,
+    source: u16,
+    generation: u16,
+    accepts: &dyn Fn(&str) -> Result<(), String>,
+) -> Option<Given> {
+    if !reader.has("targets") && !reader.has("files") {
+        let hint = "give `targets`, or `files` that hold them".to_owned();
+        reader.complain("targets", "there is nothing to watch", Some(hint));
+        return None;
+    }
+    let inline = if reader.has("targets") {
+        read_inline(reader, source, generation, accepts)
+    } else {
+        Some(Roster::new(source, generation))
+    };
+    if !reader.has("files") {
+        return Some(Given { roster: Arc::new(inline?), lists: None });
+    }
+    let files = read_names(reader)?;
+    let (mut roster, inline) = (inline.clone()?, Arc::new(inline?));
+    if let Err(problems) = read_files(reader.context().env, &files, accepts, &mut roster) {
+        for problem in problems {
+            let path = format!("{}[{}]", reader.path_of("files"), problem.number);
+            let place =
+                item(reader, "files", problem.number).map_or_else(|| reader.place(), |item| item.place);
+            reader.context().problems.add(place, &path, problem.to_string());
+        }
+        return None;
+    }
+    let refresh = reader.duration("refresh")?;
+    Some(Given { roster: Arc::new(roster), lists: Some(TargetLists { inline, files, refresh }) })
+}
+
+fn item<'a>(reader: &Reader<'a>, key: &str, number: usize) -> Option<&'a Node> {
+    match &reader.node(key)?.value {
+        Value::Seq(items) => items.get(number),
+        _ => None,
+    }
+}
+
+/// The paths under `files`.
+fn read_names(reader: &Reader<'_>) -> Option<Vec<ListFile>> {
+    let Value::Seq(items) = &reader.node("files")?.value else { return None };
+    if items.is_empty() || items.len() > LIMIT_FILES {
+        let hint = format!("name 1 to {LIMIT_FILES} files");
+        reader.complain("files", format!("{} files are named here", items.len()), Some(hint));
+        return None;
+    }
+    let context = reader.context();
+    let names = items.iter().enumerate().map(|(number, item)| match plain_text(item, LIMIT_PATH_BYTES) {
+        Ok(name) => Some(ListFile { name: name.to_owned(), path: context.base.join(name) }),
+        Err(flaw) => {
+            note(context.problems, &format!("{}[{number}]", reader.path_of("files")), flaw);
+            None
+        }
+    });
+    let names: Vec<_> = names.collect();
+    names.into_iter().collect()
+}
+
+/// Reads the key `targets`.
+fn read_inline(
     reader: &Reader<'_>,
     source: u16,
     generation: u16,
@@ -148,7 +264,7 @@ impl Reading<'_> {
 }
 
 /// What is wrong with a label's name, and what to do.
-fn check_label_name(name: &str) -> Result<(), (&'static str, String)> {
+pub(super) fn check_label_name(name: &str) -> Result<(), (&'static str, String)> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !plain || name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         let hint = "letters, digits and _ make a name, and no digit stands first".to_owned();
@@ -174,16 +290,24 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::config::keys::{Key, Need, Shape};
     use crate::config::testing::{MemoryEnv, read};
 
-    const KEYS: &[Key] = &[Key { name: "targets", shape: Shape::List, need: Need::Required, doc: "" }];
+    const KEYS: &[Key] = &[
+        Key { name: "targets", shape: Shape::List, need: Need::Optional, doc: "" },
+        Key { name: "files", shape: Shape::List, need: Need::Optional, doc: "" },
+        Key {
+            name: "refresh",
+            shape: Shape::Duration { min_s: 1, max_s: 60 },
+            need: Need::Default("5s"),
+            doc: "",
+        },
+    ];
 
-    fn targets(yaml: &str) -> (Option<Roster>, Vec<String>) {
+    fn targets(yaml: &str) -> (Option<Arc<Roster>>, Vec<String>) {
         read(yaml, &MemoryEnv::default(), |context, node| {
             let reader = Reader::open(context, node, "s", &[KEYS], None)?;
             let accepts = |id: &str| if id.contains('/') { Err("an id has no /".to_owned()) } else { Ok(()) };
-            read_targets(&reader, 3, 1, &accepts)
+            Some(read_targets(&reader, 3, 1, &accepts)?.roster)
         })
     }
 

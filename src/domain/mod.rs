@@ -2,6 +2,7 @@
 //!
 //! Pure values and pure functions. Nothing here knows a clock, a socket, a file, a provider or a metric.
 
+pub mod change;
 pub mod clock_offset;
 pub mod explanation;
 pub mod fault;
@@ -13,6 +14,7 @@ pub mod source;
 pub mod target;
 pub mod time;
 
+pub use change::{Change, Moves};
 pub use clock_offset::ClockOffset;
 pub use explanation::{Explanation, NotFound};
 pub use fault::{Fault, UnknownReason};

@@ -3,6 +3,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Where a target's row stands. An answer for a removed source or target falls away by its generation.
@@ -10,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 pub struct RowId {
     /// The source's number in this configuration.
     pub source: u16,
-    /// The configuration that the row belongs to; raised by each reload.
+    /// The list of targets that the row belongs to; raised by each change of it.
     pub generation: u16,
     /// The target's number in its source.
     pub index: u32,
@@ -35,7 +36,7 @@ pub struct TargetLabels {
 }
 
 /// A source's targets: ids in one arena, found by number or by id. Never changes once built.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Roster {
     source: u16,
     generation: u16,
@@ -60,18 +61,24 @@ impl Roster {
         }
     }
 
+    /// Makes room for so many more targets, so that adding them does not move those that are there again and again.
+    pub fn reserve(&mut self, targets: usize) {
+        let (ids, ends, hasher) = (&self.ids, &self.ends, &self.hasher);
+        self.index.reserve(targets, |&n: &u32| hasher.hash_one(slice(ids, ends, n)));
+        self.ends.reserve(targets);
+    }
+
     /// Adds a target; an id that is already there is left as it is, and `false` is returned.
     pub fn push(&mut self, id: &str, labels: TargetLabels) -> bool {
-        if self.find(id).is_some() {
-            return false;
-        }
-        let number = u32::try_from(self.ends.len()).expect("config limits targets to far below 2^32");
+        let (ids, ends, hasher) = (&self.ids, &self.ends, &self.hasher);
+        let is_it = |&n: &u32| slice(ids, ends, n) == id;
+        let rehash = |&n: &u32| hasher.hash_one(slice(ids, ends, n));
+        let Entry::Vacant(place) = self.index.entry(hasher.hash_one(id), is_it, rehash) else { return false };
+        let number = u32::try_from(ends.len()).expect("config limits targets to far below 2^32");
+        place.insert(number);
         self.ids.push_str(id);
         self.ends
             .push(u32::try_from(self.ids.len()).expect("config limits the ids of a source to below 4 GiB"));
-        let (ids, ends, hasher) = (&self.ids, &self.ends, &self.hasher);
-        let rehash = |&n: &u32| hasher.hash_one(slice(ids, ends, n));
-        self.index.insert_unique(hasher.hash_one(id), number, rehash);
         if labels != TargetLabels::default() {
             self.labels.push((number, labels));
         }
@@ -93,7 +100,7 @@ impl Roster {
         self.source
     }
 
-    /// The configuration that this roster belongs to.
+    /// Which of the source's lists of targets this is.
     pub fn generation(&self) -> u16 {
         self.generation
     }

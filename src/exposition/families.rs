@@ -80,11 +80,11 @@ const TARGET: &[&str] = &["source", "kind", "target"];
 pub static FAMILIES: &[Family] = &[
     Family {
         name: "presence_source_up",
-        help: "1 if the last round of questions of this source got any answer, else 0.",
+        help: "1 if the last round of questions of this source got any answer, else 0; absent while it has no target.",
         unit: None,
         kind: MetricKind::Gauge,
         labels: SOURCE,
-        value: Value::Source(|source| Some(flag(source.up))),
+        value: Value::Source(|source| (!source.roster.is_empty()).then(|| flag(source.up))),
     },
     Family {
         name: "presence_source_last_success_timestamp_seconds",
@@ -112,6 +112,25 @@ pub static FAMILIES: &[Family] = &[
         labels: SOURCE,
         value: Value::Source(|source| {
             u64::try_from(source.spec.detection_delay.as_millis()).ok().map(Number::Milli)
+        }),
+    },
+    Family {
+        name: "presence_source_targets_refresh_successful",
+        help: "1 if the source's list of targets could be read as a whole when it was last looked at, else 0: then the last \
+               good list goes on. Present only where the targets may change while the exporter runs.",
+        unit: None,
+        kind: MetricKind::Gauge,
+        labels: SOURCE,
+        value: Value::Source(|source| source.refresh.map(|refresh| flag(refresh.good))),
+    },
+    Family {
+        name: "presence_source_targets_last_refresh_timestamp_seconds",
+        help: "When the source's list of targets could last be read as a whole, as Unix time; absent before that.",
+        unit: SECONDS,
+        kind: MetricKind::Gauge,
+        labels: SOURCE,
+        value: Value::Source(|source| {
+            u64::try_from(source.refresh?.last_good?.unix_ms).ok().map(Number::Milli)
         }),
     },
     Family {

@@ -162,6 +162,8 @@ fn hostile_world() -> Store {
         ..Seen::online()
     };
     let gone = || Seen { connections: Some(0), ..Seen::offline() };
+    store.refreshed(1, true, at(2));
+    store.refreshed(3, false, at(2));
     store.answered(at(0), &[(row(0, 4), Ok(conns(1)))]);
     store.answered(
         at(100),

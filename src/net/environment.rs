@@ -5,8 +5,9 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
-use crate::ports::{Entropy, Env};
+use crate::ports::{Entropy, Env, Stamp};
 
 /// The operating system's random numbers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +32,21 @@ impl Env for ProcessEnv {
             return None;
         }
         std::env::var(name).ok()
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        let metadata = std::fs::metadata(path)?;
+        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        #[cfg(unix)]
+        let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let number = 0;
+        Ok(Some(Stamp {
+            modified_ms: i64::try_from(modified.as_millis()).unwrap_or(i64::MAX),
+            nanos: modified.subsec_nanos() % 1_000_000,
+            length: metadata.len(),
+            number,
+        }))
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<String> {

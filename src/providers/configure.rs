@@ -1,6 +1,6 @@
 //! Reads a whole configuration: accounts by their clouds, sources by their providers, every problem at once.
 //!
-//! It opens no connection and reads no file but the secrets and certificates that the configuration names.
+//! It opens no connection and reads no file but the secrets, certificates and lists of targets that the configuration names.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,7 +11,9 @@ use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, SOURCE_KEYS};
 use crate::config::file::{self, Named};
 use crate::config::quotas::QUOTAS;
 use crate::config::reader::{Context, choose};
-use crate::config::{AccountSettings, Place, Problem, Problems, Reader, SourceSettings, targets, tree};
+use crate::config::{
+    AccountSettings, Place, Problem, Problems, Reader, SourceSettings, TargetLists, targets, tree,
+};
 use crate::domain::{Evidence, Kind, Quota, Roster, Window};
 use crate::ports::Env;
 
@@ -64,6 +66,8 @@ pub struct Source {
     pub provider: Arc<dyn Provider>,
     /// Its targets.
     pub roster: Arc<Roster>,
+    /// Where those come from, if they may change.
+    pub lists: Option<TargetLists>,
 }
 
 /// Reads the text of a configuration file that stands in folder `base`. `generation` numbers this reading.
@@ -152,8 +156,8 @@ fn read_source(
         Some((_, configured)) => configured.provider.accepts(id),
         None => Ok(()),
     };
-    let roster = targets::read_targets(&reader, seat.number, seat.generation, &accepts);
-    let (account, configured) = configured?;
+    let given = targets::read_targets(&reader, seat.number, seat.generation, &accepts);
+    let ((account, configured), given) = (configured?, given?);
     Some(Source {
         settings: settings?,
         account,
@@ -161,7 +165,8 @@ fn read_source(
         target_kind: configured.kind,
         evidence: configured.evidence,
         provider: Arc::from(configured.provider),
-        roster: Arc::new(roster?),
+        roster: given.roster,
+        lists: given.lists,
     })
 }
 

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{AccountSettings, Key, Reader};
-use crate::domain::{Evidence, Fault, Kind, Limit, Roster, RowId, Seen, Session as LoggedSession, Target};
+use crate::domain::{
+    Change, Evidence, Fault, Kind, Limit, Roster, RowId, Seen, Session as LoggedSession, Target,
+};
 use crate::ports::BoxFuture;
 
 pub mod alibaba;
@@ -27,6 +29,7 @@ pub mod huawei_workspace;
 #[cfg(test)]
 pub mod loopback;
 mod loose;
+pub mod marks;
 pub mod openim;
 pub mod signed;
 pub mod sim;
@@ -136,6 +139,11 @@ pub trait Provider: Send + Sync {
     /// Whether its answers tell what each connection runs on.
     fn tells_platforms(&self) -> bool {
         false
+    }
+    /// Goes on with other targets of the source: whatever is remembered by their rows moves along. Answers to questions
+    /// about the old rows may still come.
+    fn replaced(&self, change: &Change) {
+        let _ = change;
     }
     /// Asks one question. Every HTTP request goes through `net` and pays there.
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>>;

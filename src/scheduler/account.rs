@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::board::Board;
 use super::booking::{Book, Done};
 use super::breaker::Breaker;
 use super::budget::Budget;
+use super::changes::{Changes, ListChange};
 use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
 use super::rounds::End;
-use super::{AccountTask, Shared, plan};
+use super::{AccountTask, Shared, SourceTask, plan};
 use crate::domain::{ClockOffset, Fault, Moment, Target, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::{Gate, Net, Question, Step};
@@ -46,6 +47,7 @@ pub struct Polling {
     looked: Tick,
     book: Book,
     board: Arc<Board>,
+    changes: Changes,
 }
 
 impl Polling {
@@ -81,6 +83,7 @@ impl Polling {
             }
         }
         let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
+        let changes = Changes::new(task.sources.len());
         Self {
             task,
             shared,
@@ -93,12 +96,23 @@ impl Polling {
             looked: now,
             book,
             board,
+            changes,
         }
+    }
+
+    /// What is asked about.
+    pub fn sources(&self) -> &[SourceTask] {
+        &self.task.sources
     }
 
     /// What people may want to know of this account while it is polled.
     pub fn board(&self) -> Arc<Board> {
         self.board.clone()
+    }
+
+    /// Where changes of the sources' targets are put, to be taken up between two questions.
+    pub fn changes(&mut self) -> mpsc::Sender<ListChange> {
+        self.changes.sender()
     }
 
     /// Polls until `stop` says so, then waits a bounded time for what is under way.
@@ -120,7 +134,8 @@ impl Polling {
             tokio::select! {
                 biased;
                 changed = stop.changed() => if changed.is_err() { break },
-                Some(done) = under_way.next(), if !under_way.is_empty() => self.settle(&done),
+                change = self.changes.next() => self.replace(change),
+                Some(done) = under_way.next(), if !under_way.is_empty() => self.settle(done),
                 () = alarm => {}
             }
         }
@@ -129,7 +144,7 @@ impl Polling {
             tokio::select! {
                 biased;
                 done = under_way.next() => match done {
-                    Some(done) => self.settle(&done),
+                    Some(done) => self.settle(done),
                     None => return,
                 },
                 () = clock.sleep_until(deadline) => return,
@@ -206,8 +221,9 @@ impl Polling {
         self.board.skipped(job, now, self.line.standing(job.source));
     }
 
-    fn ask(&self, job: Job, rows: Vec<u32>) -> BoxFuture<'static, Done> {
+    fn ask(&mut self, job: Job, rows: Vec<u32>) -> BoxFuture<'static, Done> {
         let source = self.task.sources[job.source].clone();
+        self.changes.asked(job.source, &source.roster);
         let ports = &self.shared.ports;
         let net = Net::new(
             self.gates[job.source].clone(),
@@ -229,7 +245,8 @@ impl Polling {
             };
             let began = net.now();
             let result = source.provider.ask(question, &net).await;
-            Done { job, rows, began, ended: net.now(), result, receipt: net.receipt() }
+            let roster = Arc::clone(roster);
+            Done { job, roster, rows, began, ended: net.now(), result, receipt: net.receipt() }
         })
     }
 
@@ -240,7 +257,9 @@ impl Polling {
         }
     }
 
-    fn settle(&mut self, done: &Done) {
+    fn settle(&mut self, mut done: Done) {
+        self.changes.move_along(&mut done, &self.task.sources);
+        let done = &done;
         let chance = self.shared.ports.entropy.bits();
         let before = (self.breaker.parked_for(), self.breaker.forbidden(&done.job).is_some());
         let end = self.book.settle(
@@ -280,5 +299,25 @@ impl Polling {
             (true, false) => info!(%account, %source, action, "the account may ask this again"),
             _ => {}
         }
+    }
+
+    /// Goes on with other targets of a source. Those who stay lose nothing, and newcomers are unknown until they are asked
+    /// about; answers under way are booked for those who are still there.
+    fn replace(&mut self, change: ListChange) {
+        let ListChange { source: number, change, replacement, rhythm, requests } = change;
+        let now = self.shared.ports.clock.now();
+        let source = &mut self.task.sources[number];
+        if !self.shared.store.replace(replacement) {
+            return;
+        }
+        source.roster = Arc::clone(&change.new);
+        source.requests = requests;
+        source.provider.replaced(&change);
+        self.book.replace(number, &change.moves);
+        self.line.replace(number, &change.moves, rhythm.clone(), change.new.len(), now.tick);
+        self.board.replace(number, &change, rhythm, self.line.standing(number));
+        self.board.put_back(self.line.take_put_back());
+        self.changes.replaced(number, &change);
+        self.task.lengthen_max_ages(&self.shared.store);
     }
 }

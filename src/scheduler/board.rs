@@ -15,8 +15,9 @@ use super::SourceTask;
 use super::booking::{Done, left_out, speaks_of_presence};
 use super::breaker::Breaker;
 use super::line::{Ask, Job, Standing};
+use super::plan::Rhythm;
 use super::sheet::{Sheet, push};
-use crate::domain::{Fault, Moment, Tick};
+use crate::domain::{Change, Fault, Moment, Moves, Roster, Tick};
 use crate::providers::Receipt;
 
 /// Failures kept of one question, and of one target's own questions.
@@ -198,6 +199,39 @@ impl Board {
         self.lock().sheets[source].clock_ahead = seconds;
     }
 
+    /// Goes on with other targets of a source.
+    pub fn replace(&self, source: usize, change: &Change, rhythm: Rhythm, standing: Standing) {
+        let mut inner = self.lock();
+        inner.sheets[source].replace(change, rhythm, standing);
+    }
+
+    /// Notes what was put back without a question's end.
+    pub fn put_back(&self, jobs: Vec<(Job, Tick)>) {
+        let mut inner = self.lock();
+        for (job, due) in jobs {
+            inner.sheets[job.source].put_back.insert(job.ask, (due, job.attempt));
+        }
+    }
+
+    /// The targets that a source is asked about now.
+    pub fn roster(&self, source: usize) -> Arc<Roster> {
+        self.lock().sheets[source].roster.clone()
+    }
+
+    /// What concerns the target with this id at `now`, with its number in the roster of now; `None` when there is no such
+    /// target. `source` is the source's place in the account's list.
+    pub fn about_target(&self, source: usize, id: &str, now: Moment) -> Option<(Arc<Roster>, u32, About)> {
+        loop {
+            let roster = self.roster(source);
+            let index = roster.find(id)?;
+            let about = self.about(source, index, now);
+            // Else the targets changed in between.
+            if Arc::ptr_eq(&roster, &self.roster(source)) {
+                return Some((roster, index, about));
+            }
+        }
+    }
+
     /// What concerns one target at `now`. `source` is the source's place in the account's list.
     pub fn about(&self, source: usize, row: u32, now: Moment) -> About {
         let inner = self.lock();
@@ -245,6 +279,12 @@ impl Note {
             failure: failure.map(|failure| (failure.fault, Arc::from(failure.message.as_str()))),
             elsewhere: None,
         }
+    }
+
+    /// The same about other targets of its source; `None` when nobody is left whom it concerns.
+    pub(super) fn moved(self, moves: &Moves) -> Option<Self> {
+        let ask = self.ask.moved(moves);
+        (!ask.is_about_nobody()).then_some(Self { ask, ..self })
     }
 
     /// When the first request left; when asking began, if none left.

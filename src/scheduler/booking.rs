@@ -13,7 +13,7 @@ use super::line::{Ask, Job, Line};
 use super::pause;
 use super::rounds::End;
 use super::sessions::SessionLedger;
-use crate::domain::{Fault, Moment, RowId, Session};
+use crate::domain::{Fault, Moment, Moves, Roster, RowId, Session};
 use crate::providers::{Answer, Failure, Receipt, Step};
 use crate::store::Store;
 use crate::telemetry::SessionMeter;
@@ -28,6 +28,8 @@ pub const REFUSED_MIN: Duration = Duration::from_secs(600);
 pub struct Done {
     /// What was asked.
     pub job: Job,
+    /// The source's targets then.
+    pub roster: Arc<Roster>,
     /// The targets of a batch, solo or detail.
     pub rows: Vec<u32>,
     /// When asking began, before any permit.
@@ -38,6 +40,30 @@ pub struct Done {
     pub result: Result<Answer, Failure>,
     /// What was sent for it.
     pub receipt: Receipt,
+}
+
+impl Done {
+    /// As if the source's present targets had been asked about; `moves` lead there from those who were. What concerns
+    /// targets that are gone falls away.
+    pub fn move_along<'a>(&mut self, moves: impl Iterator<Item = &'a Moves>, roster: &Arc<Roster>) {
+        for moves in moves {
+            self.job.ask = self.job.ask.moved(moves);
+            self.rows = self.rows.iter().filter_map(|&row| moves.index(row)).collect();
+            if let Ok(answer) = &mut self.result {
+                answer.rows.retain_mut(|(row, _)| move_row(row, moves, roster));
+                answer.details.retain_mut(|row| move_row(row, moves, roster));
+            }
+        }
+        self.roster = Arc::clone(roster);
+    }
+}
+
+/// Whether the row's target is still there.
+fn move_row(row: &mut RowId, moves: &Moves, roster: &Roster) -> bool {
+    moves
+        .index(row.index)
+        .map(|index| *row = RowId { index, generation: roster.generation(), ..*row })
+        .is_some()
 }
 
 /// What is remembered between questions of one account.
@@ -79,6 +105,12 @@ impl Book {
         if let Some(ledger) = &mut self.sources[source].ledger {
             ledger.begin(since_ms);
         }
+    }
+
+    /// Goes on with other targets of a source.
+    pub fn replace(&mut self, source: usize, moves: &Moves) {
+        let page = &mut self.sources[source];
+        page.refused = page.refused.iter().filter_map(|&row| moves.index(row)).collect();
     }
 
     /// The targets that a question names, without those that the provider refuses.
@@ -308,7 +340,7 @@ pub(super) fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Evidence, Kind, Outcome, Policy, Roster, SourceSpec, Tick};
+    use crate::domain::{Evidence, Kind, Outcome, Policy, SourceSpec, Tick};
     use crate::ports::BoxFuture;
     use crate::providers::{Action, Costs, Net, Provider, Question, huawei_workspace};
     use crate::scheduler::plan::Rhythm;
@@ -366,6 +398,8 @@ mod tests {
             provider: Arc::new(Unasked),
             steps: Unasked.round(),
             roster: roster.clone(),
+            requests: 1,
+            max_age: None,
             interval: MINUTE,
             timeout: MINUTE,
             sessions: Some(Arc::new(telemetry.sessions("desks", "huawei_workspace", "desktop"))),
@@ -393,7 +427,16 @@ mod tests {
         fn pass(&mut self, second: u64, result: Result<Answer, Failure>) {
             let job = Job { source: 0, ask: Ask::Step(0), attempt: 0, round: None };
             let receipt = Receipt { as_of: Some(at(second + 1)), ..Receipt::default() };
-            let done = Done { job, rows: vec![], began: at(second), ended: at(second + 10), result, receipt };
+            let roster = self.sources[0].roster.clone();
+            let done = Done {
+                job,
+                roster,
+                rows: vec![],
+                began: at(second),
+                ended: at(second + 10),
+                result,
+                receipt,
+            };
             let Self { book, sources, store, line, breaker, .. } = self;
             book.settle(&done, sources, store, line, breaker, 0);
         }

@@ -10,13 +10,17 @@ use std::time::Duration;
 
 use super::plan::Rhythm;
 use super::rounds::{End, Rounds};
-use crate::domain::Tick;
+use crate::domain::{Moves, Tick};
 
 /// How much of an interval a source may be behind its beat and still catch up; beyond that the beat is moved.
 const SLACK: u32 = 10;
 
 /// Details waiting at most, per account; beyond it the next round asks for them again.
 const DETAILS_MAX: usize = 10_000;
+
+/// Questions about newcomers that are asked before their turn, after one change. More would keep those waiting who are known
+/// already, and whose answers grow old.
+const WELCOME_MAX: usize = 10;
 
 /// While other questions are due all the time, every so-manieth question is a detail.
 const DETAIL_TURN: u32 = 5;
@@ -50,6 +54,33 @@ pub enum Ask {
     Detail(u32),
     /// One target that a batch was refused for, alone.
     Solo(u32),
+}
+
+impl Job {
+    /// The same question about other targets of its source; `None` when nobody is left whom it concerns.
+    fn moved(self, moves: &Moves) -> Option<Self> {
+        let ask = self.ask.moved(moves);
+        (!ask.is_about_nobody()).then_some(Self { ask, ..self })
+    }
+}
+
+impl Ask {
+    /// The same about other targets of the source. About nobody, if those whom it concerned are gone.
+    #[must_use]
+    pub fn moved(&self, moves: &Moves) -> Self {
+        let nobody = Self::Batch { from: 0, to: 0 };
+        match *self {
+            Self::Batch { from, to } => Self::Batch { from: moves.place(from), to: moves.place(to) },
+            Self::Detail(row) => moves.index(row).map_or(nobody, Self::Detail),
+            Self::Solo(row) => moves.index(row).map_or(nobody, Self::Solo),
+            Self::Step(step) => Self::Step(step),
+        }
+    }
+
+    /// Whether nobody is concerned.
+    pub fn is_about_nobody(&self) -> bool {
+        matches!(self, Self::Batch { from, to } if from >= to)
+    }
 }
 
 /// One source's beat.
@@ -114,6 +145,13 @@ impl PartialOrd for Left {
     }
 }
 
+impl Beat {
+    /// Whether it has a question to ask, now or later. Without targets it waits for some.
+    fn asks(&self) -> bool {
+        !self.waiting && self.targets > 0
+    }
+}
+
 impl Line {
     /// Adds a source whose first question is due at `start`. `steps` is the number of steps of its round.
     pub fn add(&mut self, rhythm: Rhythm, steps: usize, targets: u32, interval: Duration, start: Tick) {
@@ -124,7 +162,7 @@ impl Line {
 
     /// When the next question is due; `None` while every source waits for an answer.
     pub fn due(&self) -> Option<Tick> {
-        let beats = self.beats.iter().filter(|beat| !beat.waiting).map(|beat| beat.due);
+        let beats = self.beats.iter().filter(|beat| beat.asks()).map(|beat| beat.due);
         let details = self.details.front().map(|_| Tick::ZERO);
         beats.chain(self.left.peek().map(|Reverse(left)| left.due)).chain(details).min()
     }
@@ -177,6 +215,53 @@ impl Line {
         }
     }
 
+    /// Goes on with other targets of a source: its beat keeps its place, what was put back and the details that wait move
+    /// along, and those of targets that are gone fall away. Newcomers are asked about at once when they are few, and in
+    /// their turn else.
+    pub fn replace(&mut self, source: usize, moves: &Moves, rhythm: Rhythm, targets: u32, now: Tick) {
+        let beat = &mut self.beats[source];
+        if let Rhythm::Spread { starts } = &beat.rhythm {
+            let next = moves.place(starts.get(beat.cursor).copied().unwrap_or(0));
+            beat.cursor = match &rhythm {
+                Rhythm::Spread { starts } if next < targets => {
+                    starts.partition_point(|&start| start <= next).saturating_sub(1)
+                }
+                _ => 0,
+            };
+        }
+        if beat.targets == 0 && beat.due < now {
+            (beat.due, beat.began) = (now, now);
+        }
+        (beat.rhythm, beat.targets) = (rhythm, targets);
+        beat.rounds.abandon();
+        let moved = |job: Job| if job.source == source { job.moved(moves) } else { Some(job) };
+        let left = std::mem::take(&mut self.left).into_vec();
+        self.left = left
+            .into_iter()
+            .filter_map(|Reverse(left)| Some(Reverse(Left { job: moved(left.job)?, ..left })))
+            .collect();
+        let moved = |(number, index)| {
+            let index = if number == source { moves.index(index)? } else { index };
+            Some((number, index))
+        };
+        self.details = std::mem::take(&mut self.details).into_iter().filter_map(moved).collect();
+        self.awaited = self.details.iter().copied().collect();
+        self.welcome(source, moves.kept(), now);
+    }
+
+    /// Asks about the targets from `first` on before their turn, unless they are many.
+    fn welcome(&mut self, source: usize, first: u32, now: Tick) {
+        let Beat { rhythm: Rhythm::Spread { starts }, targets, .. } = &self.beats[source] else { return };
+        let ends = starts.iter().skip(1).copied().chain([*targets]);
+        let batches = starts.iter().copied().zip(ends).filter(|&(_, to)| to > first);
+        let asks: Vec<Ask> = batches.map(|(from, to)| Ask::Batch { from: from.max(first), to }).collect();
+        if asks.len() <= WELCOME_MAX {
+            for ask in asks {
+                self.again(Job { source, ask, attempt: 0, round: None }, now);
+            }
+        }
+    }
+
     /// What was put back since this was last called, with its due time: for those who tell people what comes next.
     pub fn take_put_back(&mut self) -> Vec<(Job, Tick)> {
         std::mem::take(&mut self.put_back)
@@ -199,7 +284,7 @@ impl Line {
 
     fn longest_due(&mut self, now: Tick) -> Option<Job> {
         let beat = (0..self.beats.len())
-            .filter(|&n| !self.beats[n].waiting)
+            .filter(|&n| self.beats[n].asks())
             .min_by_key(|&n| self.beats[n].due)
             .filter(|&n| self.beats[n].due <= now);
         let left = self.left.peek().map(|Reverse(left)| left.due).filter(|&due| due <= now);

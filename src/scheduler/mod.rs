@@ -4,7 +4,8 @@
 //! In reading order: [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`rounds`] how
 //! long rounds take; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
-//! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`breaker`] says when to leave a
+//! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`changes`]
+//! takes up other lists of targets; [`breaker`] says when to leave a
 //! provider alone, and [`pause`] how delays grow; [`board`] keeps what people may ask about, and [`explain`] puts it into words. Only [`account`] and
 //! [`gate`] wait; the rest are decisions.
 //!
@@ -24,6 +25,7 @@ pub mod board;
 pub mod booking;
 pub mod breaker;
 pub mod budget;
+pub mod changes;
 pub mod explain;
 pub mod gate;
 pub mod line;
@@ -77,6 +79,10 @@ pub struct SourceTask {
     pub steps: Vec<Step>,
     /// Its targets.
     pub roster: Arc<Roster>,
+    /// HTTP requests that its round takes at least.
+    pub requests: u64,
+    /// How long its answers count, if the operator says so.
+    pub max_age: Option<Duration>,
     /// How often every target is asked about.
     pub interval: Duration,
     /// How long one request may take.

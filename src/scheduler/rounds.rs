@@ -90,6 +90,11 @@ impl Rounds {
         round.answered.filter(|_| !round.given_up).map(|answered| answered.since(round.began))
     }
 
+    /// The targets are others from now on: the rounds under way have no duration, whatever comes of their questions.
+    pub fn abandon(&mut self) {
+        self.under_way.clear();
+    }
+
     fn find(&mut self, number: u32) -> Option<&mut Round> {
         self.under_way.iter_mut().find(|round| round.number == number)
     }

@@ -11,18 +11,21 @@ use super::SourceTask;
 use super::board::{Coming, FAILURES_KEPT, NOTES_MAX, Note, Paused, Place};
 use super::line::{Ask, Job, Standing};
 use super::plan::{Rhythm, rhythm};
-use crate::domain::{Fault, Moment, Tick};
+use crate::domain::{Change, Fault, Moment, Roster, Tick};
 use crate::providers::Step;
 
 /// Partial answers kept of one batch: as many as halving it for one refused id yields, and some more.
 const PARTS_MAX: usize = 24;
+
+/// A question that nobody is left for.
+const NOBODY: Ask = Ask::Batch { from: 0, to: 0 };
 
 #[derive(Debug)]
 pub(super) struct Sheet {
     pub(super) name: Arc<str>,
     pub(super) interval: Duration,
     rhythm: Rhythm,
-    targets: u32,
+    pub(super) roster: Arc<Roster>,
     steps: Arc<[&'static str]>,
     /// The step that says who is online.
     presence_step: usize,
@@ -59,7 +62,7 @@ impl Sheet {
             name: source.name.clone(),
             interval: source.interval,
             rhythm: rhythm(&source.steps, &source.roster),
-            targets: source.roster.len(),
+            roster: source.roster.clone(),
             steps: source.steps.iter().map(word).collect(),
             presence_step: source.steps.iter().position(listing).unwrap_or(0),
             standing: Standing { cursor: 0, due: now, waiting: false, began: now },
@@ -74,12 +77,45 @@ impl Sheet {
         }
     }
 
+    /// Goes on with other targets: notes move along with those whom they are about.
+    pub(super) fn replace(&mut self, change: &Change, rhythm: Rhythm, standing: Standing) {
+        let moves = &*change.moves;
+        (self.rhythm, self.roster, self.standing) = (rhythm, Arc::clone(&change.new), standing);
+        for (ask, _) in &mut self.under_way {
+            *ask = ask.moved(moves);
+        }
+        let put_back = std::mem::take(&mut self.put_back).into_iter();
+        self.put_back = put_back.map(|(ask, again)| (ask.moved(moves), again)).collect();
+        self.put_back.remove(&NOBODY);
+        if let Rhythm::Spread { .. } = self.rhythm {
+            let notes = self.answers.take().flat_map(|(_, notes)| notes);
+            let notes: Vec<Note> = notes.filter_map(|note| note.moved(moves)).collect();
+            for note in notes {
+                take_place(self.answers.touch(self.question(&note.ask)), note);
+            }
+            let notes = self.failures.take().flat_map(|(_, notes)| notes);
+            let notes: Vec<Note> = notes.filter_map(|note| note.moved(moves)).collect();
+            for note in notes {
+                push(self.failures.touch(self.question(&note.ask)), note);
+            }
+        }
+        let kept = |row: u32| moves.index(row);
+        for (row, notes) in self.row_answers.take().filter_map(|(row, notes)| Some((kept(row)?, notes))) {
+            let notes = notes.into_iter().filter_map(|note| note.moved(moves));
+            *self.row_answers.touch(row) = notes.collect();
+        }
+        for (row, notes) in self.row_failures.take().filter_map(|(row, notes)| Some((kept(row)?, notes))) {
+            let notes = notes.into_iter().filter_map(|note| note.moved(moves));
+            *self.row_failures.touch(row) = notes.collect();
+        }
+    }
+
     /// The number of the question of the round that a target stands in, and its range.
     fn batch(&self, row: u32) -> Option<(u32, u32, u32, u32)> {
         let Rhythm::Spread { starts } = &self.rhythm else { return None };
         let number = starts.partition_point(|start| *start <= row).saturating_sub(1);
         let from = starts.get(number).copied().unwrap_or(0);
-        let to = starts.get(number + 1).copied().unwrap_or(self.targets);
+        let to = starts.get(number + 1).copied().unwrap_or(self.roster.len());
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Some((count(number), count(starts.len().max(1)), from, to))
     }
@@ -106,16 +142,21 @@ impl Sheet {
             (Ask::Batch { .. }, Some((Fault::RefusedId, _)), &[row]) => Some(row),
             _ => None,
         };
-        let question = match note.ask {
-            Ask::Batch { from, .. } => self.batch(from).map_or(0, |(number, ..)| number),
-            Ask::Step(step) => u32::try_from(step).unwrap_or(u32::MAX),
-            Ask::Solo(_) | Ask::Detail(_) => 0,
-        };
+        let question = self.question(&note.ask);
         match (row_alone, note.failure.is_some()) {
             (Some(row), true) => push(self.row_failures.touch(row), note),
             (Some(row), false) => take_place(self.row_answers.touch(row), note),
             (None, true) => push(self.failures.touch(question), note),
             (None, false) => take_place(self.answers.touch(question), note),
+        }
+    }
+
+    /// The number of a question in its round.
+    fn question(&self, ask: &Ask) -> u32 {
+        match *ask {
+            Ask::Batch { from, .. } => self.batch(from).map_or(0, |(number, ..)| number),
+            Ask::Step(step) => u32::try_from(step).unwrap_or(u32::MAX),
+            Ask::Solo(_) | Ask::Detail(_) => 0,
         }
     }
 
@@ -185,6 +226,13 @@ impl Sheet {
 impl<V: Default> Recent<V> {
     fn get(&self, key: u32) -> Option<&V> {
         self.entries.get(&key).map(|(_, value)| value)
+    }
+
+    /// All entries, the one first that was changed longest ago; none is left.
+    fn take(&mut self) -> impl Iterator<Item = (u32, V)> + use<V> {
+        let by_age = std::mem::take(&mut self.by_age);
+        let mut entries = std::mem::take(&mut self.entries);
+        by_age.into_values().filter_map(move |key| Some((key, entries.remove(&key)?.1)))
     }
 
     /// An entry to be changed; the one that was changed longest ago makes room.

@@ -105,6 +105,11 @@ impl FirstSeen {
         self.chunks.clone()
     }
 
+    /// Puts other stays in the place of all; returns those that were there.
+    pub(super) fn replace_chunks(&mut self, chunks: Vec<Arc<Stays>>) -> Vec<Arc<Stays>> {
+        std::mem::replace(&mut self.chunks, chunks)
+    }
+
     /// Goes on with a stay of an earlier process. `after_gap`: nobody asked for longer than answers count meanwhile.
     pub(super) fn restore(&mut self, index: u32, kept: &KeptStay, now: Tick, after_gap: bool) {
         let answered = TickSeconds::from(now);
@@ -117,7 +122,8 @@ impl FirstSeen {
     }
 }
 
-fn stays_mut(chunks: &mut Vec<Arc<Stays>>, index: u32) -> &mut Stays {
+/// The stays of the chunk that row `index` is in, to be changed.
+pub(super) fn stays_mut(chunks: &mut Vec<Arc<Stays>>, index: u32) -> &mut Stays {
     let (chunk, _) = locate(index);
     if chunks.len() <= chunk {
         chunks.resize_with(chunk + 1, Arc::default);

@@ -12,6 +12,7 @@
 mod first_seen;
 mod memos;
 mod platforms;
+mod replace;
 mod snapshot;
 pub mod state_file;
 
@@ -24,6 +25,7 @@ use first_seen::FirstSeen;
 use memos::Memos;
 pub use memos::{MEMO_BYTES_MAX, MEMO_NAME_MAX, MEMOS_MAX};
 use platforms::ByPlatform;
+pub use replace::{Refresh, Replacement};
 use snapshot::{Chunk, locate};
 pub use snapshot::{Counts, Snapshot, SourceSnapshot};
 use state_file::{Found, FoundSource};
@@ -55,7 +57,7 @@ pub struct Installed {
     /// What is fixed about the source.
     pub spec: SourceSpec,
     /// Its targets. `roster.source()` is the source's place in the list given to [`Store::install`];
-    /// `roster.generation()` is the configuration's.
+    /// `roster.generation()` is raised by each [`Store::replace`].
     pub roster: Arc<Roster>,
 }
 
@@ -78,6 +80,8 @@ struct Source {
     last_success: Option<Moment>,
     cycle: Option<Duration>,
     log_since_ms: Option<i64>,
+    /// None where the list of targets cannot change.
+    refresh: Option<Refresh>,
     chunks: Vec<Arc<Chunk>>,
     first_seen: FirstSeen,
 }
@@ -253,10 +257,11 @@ impl Store {
         source.chunks.get(chunk)?.rows.get(place).copied()
     }
 
-    /// The names of the sources in which no question was answered yet: what readiness waits for.
+    /// The names of the sources in which no question was answered yet, though there are targets: what readiness waits for.
     pub fn awaited(&self) -> Vec<Arc<str>> {
         let inner = self.lock();
-        let awaited = inner.sources.iter().filter(|source| source.last_success.is_none());
+        let awaited =
+            inner.sources.iter().filter(|source| source.last_success.is_none() && !source.is_idle());
         awaited.map(|source| Arc::clone(&source.spec.name)).collect()
     }
 
@@ -291,6 +296,7 @@ impl Source {
             last_success: None,
             cycle: None,
             log_since_ms: None,
+            refresh: None,
             chunks: (0..rows).step_by(CHUNK_ROWS).map(chunk).collect(),
             first_seen: FirstSeen::default(),
         }
@@ -335,6 +341,11 @@ impl Source {
         self.log_since_ms = found.log_since_ms;
     }
 
+    /// Whether it is known that there is nobody to ask about.
+    fn is_idle(&self) -> bool {
+        self.roster.is_empty() && self.refresh.is_some_and(|refresh| refresh.good)
+    }
+
     fn failed(&mut self, index: u32, at: Moment, fault: Fault) {
         if let Some(state) = state_mut(&mut self.chunks, index) {
             state.failed(at, fault);
@@ -349,6 +360,7 @@ impl Source {
             last_success: self.last_success,
             cycle: self.cycle,
             log_since_ms: self.log_since_ms,
+            refresh: self.refresh,
             chunks: self.chunks.clone(),
             stays: self.first_seen.chunks(),
         }

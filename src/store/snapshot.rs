@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::CHUNK_ROWS;
 use super::first_seen::Stays;
 use super::memos::Memos;
 use super::platforms::ByPlatform;
+use super::{CHUNK_ROWS, Refresh};
 use crate::domain::presence::Presence;
 use crate::domain::{Moment, Platform, Roster, SourceSpec, State};
 
@@ -33,6 +33,8 @@ pub struct SourceSnapshot {
     pub last_success: Option<Moment>,
     /// How long the last complete round took, from its first question to its last answer.
     pub cycle: Option<Duration>,
+    /// How it goes with its list of targets, where that may change while the exporter runs.
+    pub refresh: Option<Refresh>,
     /// When the last complete log pass began, in Unix milliseconds.
     pub(super) log_since_ms: Option<i64>,
     pub(super) chunks: Vec<Arc<Chunk>>,

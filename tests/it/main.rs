@@ -12,6 +12,7 @@ mod env;
 mod evidence;
 mod explain;
 mod histories;
+mod lists;
 mod ops;
 mod plan;
 mod scheduler;

@@ -21,7 +21,7 @@ use presence_exporter::providers::{
 };
 use presence_exporter::scheduler::account::STOP_GRACE;
 use presence_exporter::scheduler::explain::{Subject, explain};
-use presence_exporter::scheduler::{AccountTask, Board, Polling, Shared, SourceTask};
+use presence_exporter::scheduler::{AccountTask, Board, Polling, Shared, SourceTask, changes, plan};
 use presence_exporter::store::{Installed, SourceSnapshot, Store};
 use presence_exporter::telemetry::Telemetry;
 use proptest::prelude::*;
@@ -276,6 +276,8 @@ pub fn bench(
             name,
             kind: &TestKind,
             provider,
+            requests: changes::requests(&plan::rhythm(&steps, &roster), &steps, &roster),
+            max_age: Some(policy.max_age),
             steps,
             roster,
             interval,

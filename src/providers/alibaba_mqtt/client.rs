@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::map::{self, Memory};
 use super::wire::{SessionReply, SessionsReply, TraceReply};
 use super::{SESSION, SESSIONS, TRACE};
-use crate::domain::{Fault, Seen, Target};
+use crate::domain::{Change, Fault, Seen, Target};
 use crate::ports::BoxFuture;
 use crate::providers::alibaba::{Api, rpc, sign};
 use crate::providers::http::Reply;
@@ -126,6 +126,10 @@ impl Provider for Client {
             return Err(format!("a client id is at most {ID_BYTES} bytes long in a query"));
         }
         Ok(())
+    }
+
+    fn replaced(&self, change: &Change) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).replaced(change);
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {

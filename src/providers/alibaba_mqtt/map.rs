@@ -8,8 +8,9 @@ use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
 use super::wire::{Event, Row, SessionsReply, TraceReply};
-use crate::domain::{Fault, RowId, Seen, Target};
+use crate::domain::{Change, Fault, RowId, Seen, Target};
 use crate::providers::Answer;
+use crate::providers::marks::Marks;
 
 /// The zone of the trace's times, which carry none: China's. The documentation's examples agree with it, but no text says
 /// so; a client's start may be hours off where it is not so, never its presence.
@@ -21,18 +22,19 @@ const AHEAD_MS: i64 = 15 * 60 * 1000;
 /// Who was online when last heard of; bounded by the number of targets.
 #[derive(Default)]
 pub struct Memory {
-    online: Vec<bool>,
+    online: Marks<bool>,
 }
 
 impl Memory {
     /// Notes a state; whether it is an arrival.
     fn arrives(&mut self, row: RowId, online: bool) -> bool {
-        let index = row.index as usize;
-        if index >= self.online.len() {
-            self.online.resize(index + 1, false);
-        }
-        let before = std::mem::replace(&mut self.online[index], online);
+        let before = std::mem::replace(self.online.of(row), online);
         online && !before
+    }
+
+    /// Goes on with other targets.
+    pub fn replaced(&mut self, change: &Change) {
+        self.online.replaced(change);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::map::{self, Memory};
 use super::wire::{ClientsReply, StatisticsReply};
 use super::{CLIENTS, STATISTICS};
-use crate::domain::{Fault, Seen, Target};
+use crate::domain::{Change, Fault, Seen, Target};
 use crate::ports::BoxFuture;
 use crate::providers::alibaba::{Api, rpc, sign};
 use crate::providers::http::Reply;
@@ -110,6 +110,10 @@ impl Provider for Client {
             return Err(format!("a user name is at most {NAME_BYTES} bytes long in a query"));
         }
         Ok(())
+    }
+
+    fn replaced(&self, change: &Change) {
+        self.memory().replaced(change);
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {

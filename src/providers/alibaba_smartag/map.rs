@@ -5,8 +5,9 @@
 //! only then does continued absence count.
 
 use super::wire::{Client, ClientsReply, Row, StatisticsReply};
-use crate::domain::{Fault, RowId, Seen, Target};
+use crate::domain::{Change, Fault, RowId, Seen, Target};
 use crate::providers::Answer;
+use crate::providers::marks::Marks;
 
 /// A user whose count stays the same has their detail asked again every so many rounds: a reconnect between two polls
 /// changes the start and not the count.
@@ -22,7 +23,7 @@ const AHEAD_S: i64 = 86_400;
 /// What is remembered of every target of one source; bounded by their number.
 #[derive(Default)]
 pub struct Memory {
-    marks: Vec<Mark>,
+    marks: Marks<Mark>,
 }
 
 /// What is remembered of one target.
@@ -114,12 +115,13 @@ impl Memory {
         self.mark(row).belief = if online { Belief::Online } else { Belief::OfflineUnlisted };
     }
 
+    /// Goes on with other targets.
+    pub fn replaced(&mut self, change: &Change) {
+        self.marks.replaced(change);
+    }
+
     fn mark(&mut self, row: RowId) -> &mut Mark {
-        let index = row.index as usize;
-        if index >= self.marks.len() {
-            self.marks.resize(index + 1, Mark::default());
-        }
-        &mut self.marks[index]
+        self.marks.of(row)
     }
 }
 

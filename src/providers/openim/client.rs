@@ -9,7 +9,7 @@ use super::guard::{self, Guard};
 use super::token::{Account, Token};
 use super::wire::{DetailAsk, DetailData, Envelope, StatusAsk, StatusData, failure_of};
 use super::{DETAIL, ID_BYTES, IDS_BYTES, IDS_PER_CALL, Mode, NAME, Rows, STATUS, errors, map, post};
-use crate::domain::{Fault, Target};
+use crate::domain::{Change, Fault, Target};
 use crate::ports::BoxFuture;
 use crate::providers::conn_key::ConnHasher;
 use crate::providers::http::Reply;
@@ -159,6 +159,10 @@ impl Provider for Client {
 
     fn tells_platforms(&self) -> bool {
         matches!(self.mode, Mode::Detail)
+    }
+
+    fn replaced(&self, change: &Change) {
+        self.with_guard(|guard| guard.replaced(change));
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {

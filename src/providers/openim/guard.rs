@@ -4,7 +4,8 @@
 //! success. This remembers who was online, so that the client may ask again. It decides nothing about presence and is
 //! forgotten at a restart.
 
-use crate::domain::RowId;
+use crate::domain::Change;
+use crate::providers::marks::Marks;
 
 use super::Rows;
 
@@ -14,17 +15,16 @@ const CROWD: usize = 10;
 /// How many of a batch leave at least when it is asked again: half of a crowd.
 pub(super) const DEPARTURES: u32 = 5;
 
-/// Who was online when last asked: one bit a target, so 125 kB for a million.
+/// Who was online when last asked: one byte a target.
 #[derive(Default)]
 pub(super) struct Guard {
-    generation: u16,
-    online: Vec<u64>,
+    online: Marks<bool>,
 }
 
 impl Guard {
     /// Whether, of at least [`CROWD`] people of this batch who were online, half or more now are offline.
     pub(super) fn doubts(&self, rows: &Rows) -> bool {
-        let said_of_known = rows.iter().filter(|(row, _)| self.knows(*row));
+        let said_of_known = rows.iter().filter(|(row, _)| self.online.get(*row));
         let (mut known, mut left) = (0_usize, 0_usize);
         for (_, said) in said_of_known {
             known += 1;
@@ -37,40 +37,21 @@ impl Guard {
     pub(super) fn learn(&mut self, rows: &Rows) {
         for (row, said) in rows {
             if let Ok(seen) = said {
-                self.mark(*row, seen.online);
+                *self.online.of(*row) = seen.online;
             }
         }
     }
 
-    fn knows(&self, row: RowId) -> bool {
-        let word = self.online.get(row.index as usize / 64);
-        row.generation == self.generation && word.is_some_and(|word| word >> (row.index % 64) & 1 == 1)
-    }
-
-    fn mark(&mut self, row: RowId, online: bool) {
-        if row.generation != self.generation {
-            *self = Self { generation: row.generation, online: Vec::new() };
-        }
-        let at = row.index as usize / 64;
-        if at >= self.online.len() {
-            if !online {
-                return;
-            }
-            self.online.resize(at + 1, 0);
-        }
-        let bit = 1 << (row.index % 64);
-        if online {
-            self.online[at] |= bit;
-        } else {
-            self.online[at] &= !bit;
-        }
+    /// Goes on with other targets.
+    pub(super) fn replaced(&mut self, change: &Change) {
+        self.online.replaced(change);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Fault, Seen};
+    use crate::domain::{Fault, RowId, Seen};
 
     fn rows(generation: u16, online: impl IntoIterator<Item = bool>) -> Rows {
         let row = |(index, online)| {

@@ -28,7 +28,7 @@ pub mod rounds;
 pub use calls::{Asking, World};
 pub use freshness::Delay;
 pub use outline::{AccountPlan, ActionPlan, Plan, SourcePlan};
-pub use rounds::{Rhythm, default_max_age, rhythm};
+pub use rounds::{Rhythm, default_max_age, rhythm, stretch};
 
 /// Hours in which sessions that are still open began, at most: a week, beyond which nothing is looked back.
 const OPEN_HOURS_MAX: u64 = 168;

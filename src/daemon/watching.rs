@@ -1,0 +1,179 @@
+//! Keeps the lists of targets that may change while the exporter runs: looks at files, works out what changed, and hands it
+//! to the account's polling.
+//!
+//! Reading a million lines takes most of a second, so it has a thread of its own; polling only takes up what is worked out.
+//! A list that cannot be read as a whole changes nothing: the last good one goes on, which the log says once and
+//! `presence_source_targets_refresh_successful` all the time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::config::{ListFile, ListProblem, TargetLists, read_files};
+use crate::domain::{Change, Roster, Tick};
+use crate::ports::{Clock, Env, Stamp};
+use crate::providers::{Provider, Step};
+use crate::scheduler::changes::ListChange;
+use crate::store::Store;
+
+/// A file that was modified this shortly before it was looked at may be modified again with the same time, which file
+/// systems keep to some milliseconds, the worst to two seconds: it is read again at the next look.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// Problems of one look that the log names.
+const LOGGED_MAX: usize = 5;
+
+/// Looks at lists until it is told to stop.
+pub struct Watching {
+    sources: Vec<Watched>,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    env: Arc<dyn Env>,
+}
+
+/// One source whose targets may change.
+pub(super) struct Watched {
+    /// The operator's name for it.
+    pub name: Arc<str>,
+    /// Its place in its account's list.
+    pub place: usize,
+    /// Takes its changes.
+    pub changes: mpsc::Sender<ListChange>,
+    /// Says which ids are good.
+    pub provider: Arc<dyn Provider>,
+    /// What its round consists of.
+    pub steps: Vec<Step>,
+    /// Where its targets come from.
+    pub lists: TargetLists,
+    /// Its targets, as they were last handed over.
+    pub roster: Arc<Roster>,
+    /// When the files are looked at next.
+    pub due: Tick,
+    /// The files as they were when they were last read; none when they are to be read in any case.
+    pub read: Option<Vec<Stamp>>,
+    /// What was wrong at the last look, as the log has it.
+    pub trouble: Option<String>,
+}
+
+/// What a look at the files came to.
+enum Look {
+    Unchanged,
+    /// What they hold, and what they looked like, where that tells a later change for sure.
+    Read(Roster, Option<Vec<Stamp>>),
+    Bad(Vec<ListProblem>),
+}
+
+impl Watching {
+    /// Sets out to watch these; the first look is one refresh from now.
+    pub(super) fn new(
+        sources: Vec<Watched>,
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        env: Arc<dyn Env>,
+    ) -> Self {
+        let now = clock.now();
+        for source in &sources {
+            store.refreshed(source.roster.source(), true, now);
+        }
+        Self { sources, store, clock, env }
+    }
+
+    /// Looks again and again until `stop` says so.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        while let Some(next) = self.sources.iter().map(|source| source.due).min() {
+            let clock = self.clock.clone();
+            tokio::select! {
+                biased;
+                // An error means that whoever would say it is gone, with polling.
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = clock.sleep_until(next) => {}
+            }
+            let now = self.clock.now().tick;
+            for source in self.sources.iter_mut().filter(|source| source.due <= now) {
+                source.look(&self.store, &*self.clock, &*self.env).await;
+                source.due = self.clock.now().tick + source.lists.refresh;
+            }
+        }
+    }
+}
+
+impl Watched {
+    async fn look(&mut self, store: &Store, clock: &dyn Clock, env: &dyn Env) {
+        let good = match self.files(clock, env) {
+            Look::Unchanged => self.trouble.is_none(),
+            Look::Read(wanted, stamps) => {
+                self.read = stamps;
+                self.well();
+                self.take_up(&wanted, store).await;
+                true
+            }
+            Look::Bad(problems) => {
+                self.ill(&problems);
+                false
+            }
+        };
+        store.refreshed(self.roster.source(), good, clock.now());
+    }
+
+    /// Reads the files if they are not as they were.
+    fn files(&self, clock: &dyn Clock, env: &dyn Env) -> Look {
+        let before = stamps(env, &self.lists.files);
+        if before.is_some() && before == self.read {
+            return Look::Unchanged;
+        }
+        let now_ms = clock.now().unix_ms;
+        let mut wanted = (*self.lists.inline).clone();
+        let accepts = |id: &str| self.provider.accepts(id);
+        if let Err(problems) = read_files(env, &self.lists.files, &accepts, &mut wanted) {
+            return Look::Bad(problems);
+        }
+        if stamps(env, &self.lists.files) != before {
+            let file = self.lists.files.first().map(|file| file.name.clone()).unwrap_or_default();
+            let message = "it changed while it was read".to_owned();
+            return Look::Bad(vec![ListProblem { number: 0, file, line: None, message }]);
+        }
+        let settled = |stamp: &Stamp| u128::from(stamp.modified_ms.abs_diff(now_ms)) > FRESH.as_millis();
+        Look::Read(wanted, before.filter(|stamps| stamps.iter().all(settled)))
+    }
+
+    /// Hands a change over, if there is one.
+    async fn take_up(&mut self, wanted: &Roster, store: &Store) {
+        let Some(change) = Change::between(&self.roster, wanted) else { return };
+        let (new, gone) = (Arc::clone(&change.new), change.moves.removed().len());
+        let come = new.len() - change.moves.kept();
+        let Some(worked_out) = ListChange::new(self.place, &self.steps, change, store) else {
+            // The change before this one was not taken up yet.
+            self.read = None;
+            return;
+        };
+        if self.changes.send(worked_out).await.is_err() {
+            return; // Polling has ended.
+        }
+        info!(source = %self.name, targets = new.len(), come, gone, "the targets changed");
+        self.roster = new;
+    }
+
+    fn well(&mut self) {
+        if self.trouble.take().is_some() {
+            info!(source = %self.name, "the lists of targets are good again");
+        }
+    }
+
+    fn ill(&mut self, problems: &[ListProblem]) {
+        // What is wrong is looked for again, in case it is the system that has trouble.
+        self.read = None;
+        let named: Vec<String> = problems.iter().take(LOGGED_MAX).map(ToString::to_string).collect();
+        let problems = named.join("; ");
+        if self.trouble.as_ref() != Some(&problems) {
+            warn!(source = %self.name, problems, "a list of targets is not good; the last good one goes on");
+            self.trouble = Some(problems);
+        }
+    }
+}
+
+/// What the files look like without being read; none where that cannot be told.
+fn stamps(env: &dyn Env, files: &[ListFile]) -> Option<Vec<Stamp>> {
+    files.iter().map(|file| env.stamp(&file.path).unwrap_or(None)).collect()
+}

@@ -1,0 +1,157 @@
+//! Changes of the sources' targets while an account is polled: taken one at a time between two questions, and what was asked
+//! before is answered all the same.
+//!
+//! The work that takes time by the number of targets is done by whoever makes a [`ListChange`], on a thread of their own.
+//! It decides nothing about which targets there are.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::pending;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::booking::Done;
+use super::plan::{self, Rhythm};
+use super::{AccountTask, SourceTask};
+use crate::domain::{Change, Moves, Roster};
+use crate::providers::Step;
+use crate::store::{Replacement, Store};
+
+/// Changes that wait to be taken up at most; who has more waits.
+const WAITING_MAX: usize = 16;
+
+/// A change of one source's targets, worked out.
+pub struct ListChange {
+    /// The source's place in the account's list.
+    pub source: usize,
+    /// Who stays, who goes, who comes.
+    pub change: Arc<Change>,
+    /// The store's rows of it.
+    pub replacement: Replacement,
+    /// The round of the new targets.
+    pub rhythm: Rhythm,
+    /// HTTP requests that it takes at least.
+    pub requests: u64,
+}
+
+impl ListChange {
+    /// Works a change out. Takes time by the number of targets. `None` when the store's source has other targets than the
+    /// change begins with.
+    pub fn new(source: usize, steps: &[Step], change: Change, store: &Store) -> Option<Self> {
+        let change = Arc::new(change);
+        let rhythm = plan::rhythm(steps, &change.new);
+        let requests = requests(&rhythm, steps, &change.new);
+        let replacement = store.prepare(Arc::clone(&change))?;
+        Some(Self { source, change, replacement, rhythm, requests })
+    }
+}
+
+/// HTTP requests that a round takes at least: batches, and a listing's pages by its targets.
+pub fn requests(rhythm: &Rhythm, steps: &[Step], roster: &Roster) -> u64 {
+    let pages = |ids_per_call: u32| match ids_per_call {
+        0 => 1,
+        ids => u64::from(roster.len().div_ceil(ids)).max(1),
+    };
+    let of_step = |step: &Step| match (step, rhythm) {
+        (Step::Batches { .. }, Rhythm::Spread { starts }) => starts.len() as u64,
+        (Step::Batches { .. }, Rhythm::Sequence) => 0,
+        (Step::Listing { action }, _) => pages(action.ids_per_call),
+        (Step::Log { .. }, _) => 1,
+    };
+    steps.iter().map(of_step).sum()
+}
+
+/// The changes of one account: those to come, and those that questions under way do not know of.
+pub(super) struct Changes {
+    coming: Option<(mpsc::Sender<ListChange>, mpsc::Receiver<ListChange>)>,
+    sources: Vec<Past>,
+}
+
+/// One source's changes that questions under way have to be led through.
+#[derive(Default)]
+struct Past {
+    /// Where each list's rows went, by its generation, the oldest first.
+    moves: VecDeque<(u16, Arc<Moves>)>,
+    /// Questions under way by the generation that they were asked about.
+    under_way: BTreeMap<u16, usize>,
+}
+
+impl Changes {
+    pub(super) fn new(sources: usize) -> Self {
+        Self { coming: None, sources: (0..sources).map(|_| Past::default()).collect() }
+    }
+
+    /// Where changes are put.
+    pub(super) fn sender(&mut self) -> mpsc::Sender<ListChange> {
+        let (sender, _) = self.coming.get_or_insert_with(|| mpsc::channel(WAITING_MAX));
+        sender.clone()
+    }
+
+    /// The next change; never, where nobody makes any.
+    pub(super) async fn next(&mut self) -> ListChange {
+        let Some((_, coming)) = &mut self.coming else { return pending().await };
+        match coming.recv().await {
+            Some(change) => change,
+            // Not while a sender is kept beside it.
+            None => pending().await,
+        }
+    }
+
+    /// Notes that a question about these targets is under way.
+    pub(super) fn asked(&mut self, source: usize, roster: &Roster) {
+        *self.sources[source].under_way.entry(roster.generation()).or_default() += 1;
+    }
+
+    /// Notes that a source has other targets from now on.
+    pub(super) fn replaced(&mut self, source: usize, change: &Change) {
+        let past = &mut self.sources[source];
+        past.moves.push_back((change.old.generation(), Arc::clone(&change.moves)));
+        past.forget();
+    }
+
+    /// Notes that a question is over, and leads what it says to the targets that there are now.
+    pub(super) fn move_along(&mut self, done: &mut Done, sources: &[SourceTask]) {
+        let past = &mut self.sources[done.job.source];
+        let generation = done.roster.generation();
+        if let Some(first) = past.moves.iter().position(|(before, _)| *before == generation) {
+            let moves = past.moves.iter().skip(first).map(|(_, moves)| &**moves);
+            done.move_along(moves, &sources[done.job.source].roster);
+        }
+        if let Some(count) = past.under_way.get_mut(&generation) {
+            *count -= 1;
+            if *count == 0 {
+                past.under_way.remove(&generation);
+            }
+        }
+        past.forget();
+    }
+}
+
+impl Past {
+    /// Forgets the moves that no question under way has to be led through.
+    fn forget(&mut self) {
+        while let Some((oldest, _)) = self.moves.front()
+            && !self.under_way.contains_key(oldest)
+        {
+            self.moves.pop_front();
+        }
+    }
+}
+
+impl AccountTask {
+    /// More targets take longer to ask about, so that answers have to count longer, where the operator does not say how
+    /// long they do.
+    pub(super) fn lengthen_max_ages(&self, store: &Store) {
+        #[expect(clippy::cast_precision_loss, reason = "requests a round are far below 2^52")]
+        let wanted = |source: &SourceTask| source.requests as f64 / source.interval.as_secs_f64();
+        let wanted: f64 = self.sources.iter().map(wanted).sum();
+        let stretch = plan::stretch(wanted, self.quota.sustained_per_second());
+        for source in &self.sources {
+            let round = source.interval.mul_f64(stretch);
+            if source.max_age.is_none() {
+                let max_age = plan::default_max_age(round, source.timeout);
+                store.lengthen_max_age(source.roster.source(), source.roster.generation(), max_age);
+            }
+        }
+    }
+}
