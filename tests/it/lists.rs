@@ -2,6 +2,7 @@
 //! or taken out shows within one refresh, and who stays loses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -172,11 +173,11 @@ fn with_files(yaml: &str) -> String {
             continue;
         }
         if let Some(name) = line.strip_prefix("  ").filter(|name| !name.starts_with(' ')) {
-            source = name.trim_end_matches(':').to_owned();
+            name.trim_end_matches(':').clone_into(&mut source);
         }
         if line.starts_with("    targets:") {
             inside = true;
-            text.push_str(&format!("    files: [{source}.txt]\n    refresh: 5s\n"));
+            writeln!(text, "    files: [{source}.txt]\n    refresh: 5s").expect("a String takes everything");
         } else {
             text.push_str(line);
             text.push('\n');
