@@ -52,7 +52,7 @@ fn show(demo: &Demo, simulator: &Arc<Simulator>, ports: &Ports) -> Result<(), St
     let requests_per_second = Some(demo.requests_per_second.into());
     let setup = Setup { interval: demo.interval, requests_per_second, ..Setup::default() };
     let yaml = simulator.config_yaml(&setup);
-    let configuration = configure(&yaml, &*ports.env, Path::new(""), 0).map_err(|problems| {
+    let configuration = configure(&yaml, &ports.env, Path::new(""), 0).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         format!("the simulator's own configuration is not good:\n{}", lines.join("\n"))
     })?;

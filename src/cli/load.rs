@@ -22,7 +22,7 @@ pub fn load(file: &Path, ports: &Ports) -> Option<Configuration> {
         }
     };
     let base = file.parent().unwrap_or(Path::new(""));
-    match configure(&text, &*ports.env, base, 0) {
+    match configure(&text, &ports.env, base, 0) {
         Ok(configuration) => Some(configuration),
         Err(problems) => {
             tell(file, &problems);

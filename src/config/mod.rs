@@ -28,7 +28,7 @@ pub use file::{Named, TopLevel};
 pub use keys::{Key, Need, Shape};
 pub use problem::{Problem, Problems};
 pub use reader::{Context, Reader, choose};
-pub use secret::Secret;
+pub use secret::{Reread, Secret, SecretSource};
 pub use target_files::{ListFile, ListProblem, read_files};
 pub use targets::{Given, TargetLists, read_targets};
 pub use tree::{Node, Place};

@@ -3,18 +3,16 @@
 //! It knows no key itself, and it never stops a caller: a value that is bad is noted once and is then absent.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::{Key, Need, Shape};
 use super::nearest;
 use super::problem::Problems;
-use super::secret::Secret;
+use super::secret::{LIMIT_SECRET_BYTES, Secret, SecretSource};
 use super::shape::{self, Flaw, Good, Origin};
 use super::tree::{Entry, Node, Place, Value};
 use crate::ports::Env;
-
-/// The largest file that a secret is read from, in bytes: a secret is a line, a private key a few dozen.
-pub const LIMIT_SECRET_BYTES: u64 = 64 * 1024;
 
 /// The largest file that a `File` key may name, in bytes: a bundle of all public certificate authorities has a quarter.
 pub const LIMIT_FILE_BYTES: u64 = 1024 * 1024;
@@ -28,7 +26,7 @@ pub struct Context<'a> {
     /// Where problems go.
     pub problems: &'a Problems,
     /// Where secrets and files come from.
-    pub env: &'a dyn Env,
+    pub env: &'a Arc<dyn Env>,
     /// The folder of the configuration file: relative paths in the file start there.
     pub base: &'a Path,
 }
@@ -113,6 +111,11 @@ impl<'a> Reader<'a> {
 
     /// The secret of a `Secret` key, read from its file or variable.
     pub fn secret(&self, key: &str) -> Option<Secret> {
+        Some(self.secret_source(key)?.secret().clone())
+    }
+
+    /// The same with its place of origin, so that it can be read again.
+    pub fn secret_source(&self, key: &str) -> Option<SecretSource> {
         let Good::Secret(origin) = self.good(key, |shape| shape == Shape::Secret)? else { return None };
         let text = match origin {
             Origin::Inline(text) => text.to_owned(),
@@ -134,7 +137,13 @@ impl<'a> Reader<'a> {
             self.complain(key, "the secret found there is empty", None);
             return None;
         }
-        Some(Secret::new(text))
+        let (path, secret) = (self.path_of(key), Secret::new(text));
+        Some(match origin {
+            Origin::File(file) => {
+                SecretSource::of_file(path, secret, self.context.env.clone(), self.context.base.join(file))
+            }
+            Origin::Inline(_) | Origin::Env(_) => SecretSource::fixed(path, secret),
+        })
     }
 
     /// The text of the file that a `File` key names.

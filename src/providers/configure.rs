@@ -73,7 +73,7 @@ pub struct Source {
 /// Reads the text of a configuration file that stands in folder `base`. `generation` numbers this reading.
 pub fn configure(
     text: &str,
-    env: &dyn Env,
+    env: &Arc<dyn Env>,
     base: &Path,
     generation: u16,
 ) -> Result<Configuration, Vec<Problem>> {

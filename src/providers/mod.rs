@@ -23,6 +23,7 @@ pub mod alibaba_smartag;
 pub mod configure;
 mod conn_key;
 pub mod cost;
+pub mod credentials;
 pub mod hash;
 pub mod http;
 pub mod huawei_workspace;
@@ -144,6 +145,11 @@ pub trait Provider: Send + Sync {
     /// about the old rows may still come.
     fn replaced(&self, change: &Change) {
         let _ = change;
+    }
+    /// Reads the account's secret files again, and says whether its credentials are others than at the last call; of an
+    /// account's sources one is told so. Cheap, and without the network: for whoever waits for a refused account.
+    fn refreshed(&self) -> bool {
+        false
     }
     /// Asks one question. Every HTTP request goes through `net` and pays there.
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>>;

@@ -79,7 +79,7 @@ fn with_exporter(options: &Options, client: impl AsyncFnOnce(&Simulator, &Config
     let clock = HandClock::at(NOW_MS);
     let simulator = Simulator::bind(options, clock.clone()).unwrap();
     let text = simulator.config_yaml(&Setup::default());
-    let configuration = match configure(&text, &MemoryEnv::default(), Path::new("."), 1) {
+    let configuration = match configure(&text, &MemoryEnv::default().shared(), Path::new("."), 1) {
         Ok(configuration) => configuration,
         Err(problems) => panic!("{} problems, the first: {}", problems.len(), problems[0]),
     };

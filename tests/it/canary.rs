@@ -335,7 +335,7 @@ fn no_complaint_about_a_configuration_holds_its_secrets() {
             assert!(!output.status.success() && !printed.is_empty(), "{arguments:?} takes\n{yaml}");
             assert_complaint_is_silent(&yaml, &printed);
         }
-        let problems = configure(&yaml, &*net::ports().env, Path::new(""), 0).err().expect("it is bad");
+        let problems = configure(&yaml, &net::ports().env, Path::new(""), 0).err().expect("it is bad");
         assert_complaint_is_silent(&yaml, &format!("{problems:?}"));
     }
 }

@@ -68,7 +68,7 @@ fn the_example_shows_every_key_and_no_other() {
 
 #[test]
 fn the_example_is_a_good_configuration_as_it_stands() {
-    let env = TestEnv::that_answers_everything();
+    let env = TestEnv::that_answers_everything().shared();
     let base = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let configuration = configure(&read("config.example.yaml"), &env, &base, 0).unwrap_or_else(|problems| {
         panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use presence_exporter::ports::Env;
 
@@ -14,6 +15,11 @@ impl TestEnv {
     /// An environment in which every variable and every file holds a plain text.
     pub fn that_answers_everything() -> Self {
         Self { everything: "some-text".into() }
+    }
+
+    /// The same behind the port.
+    pub fn shared(self) -> Arc<dyn Env> {
+        Arc::new(self)
     }
 }
 

@@ -129,7 +129,8 @@ fn play(provider: &str, case: &Value) -> Aging {
     );
     let case: Value = serde_json::from_str(&case.to_string().replace("TARGET", target)).unwrap();
     let clock = VirtualClock::new(NOW_MS);
-    let configuration = configure(&yaml, &Nothing, Path::new(""), 0).unwrap_or_else(|problems| {
+    let env: Arc<dyn Env> = Arc::new(Nothing);
+    let configuration = configure(&yaml, &env, Path::new(""), 0).unwrap_or_else(|problems| {
         panic!("{}\n{yaml}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
     let sent = Arc::<Mutex<Vec<Moment>>>::default();
@@ -138,7 +139,7 @@ fn play(provider: &str, case: &Value) -> Aging {
         network: Arc::new(Canned { case, clock: clock.clone(), sent: sent.clone() }),
         clock: clock.clone(),
         entropy: Arc::new(Nothing),
-        env: Arc::new(Nothing),
+        env,
     };
     let exporter = Exporter::assemble(configuration, ports).unwrap();
     let store = exporter.store();

@@ -249,7 +249,7 @@ fn play(
         entropy: Arc::new(Nothing),
         env: Arc::new(Nothing),
     };
-    let configuration = configure(&yaml, &Nothing, Path::new(""), 0).unwrap_or_else(|problems| {
+    let configuration = configure(&yaml, &ports.env, Path::new(""), 0).unwrap_or_else(|problems| {
         panic!("{}\n{yaml}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
     let exporter = Exporter::assemble(configuration, ports).unwrap();

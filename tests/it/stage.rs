@@ -195,7 +195,7 @@ impl Stage {
             }));
         }
         let ports = Ports { clock: clock.clone(), ..net::ports() };
-        let configuration = configure(&yaml, &*ports.env, Path::new(""), 0).unwrap_or_else(|problems| {
+        let configuration = configure(&yaml, &ports.env, Path::new(""), 0).unwrap_or_else(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             panic!("{}\n{yaml}", lines.join("\n"))
         });

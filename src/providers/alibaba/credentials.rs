@@ -1,9 +1,31 @@
 //! An account: who signs, and in which region it asks if a source names none.
 //!
-//! A static key, or a temporary (STS) key with its token. Roles, instance metadata and the vendor's credential chain are
-//! deliberately absent here: what is configured is what signs.
+//! The key `credentials` says where the key that signs comes from; [`open`](mod@open) reads that, [`ways`] gets keys,
+//! [`fetch`] asks whoever hands them out, [`profile`] reads the vendor's own files and variables.
+//!
+//! | `credentials` | the key that signs |
+//! | --- | --- |
+//! | `key` | as written: `access_key_id`, `access_key_secret`, perhaps `security_token` |
+//! | `role` | STS `AssumeRole`, signed with the key as written |
+//! | `oidc` | STS `AssumeRoleWithOIDC`, with a token from a file (RRSA of a Kubernetes cluster) |
+//! | `ecs` | the role of the ECS instance, by its metadata, with a metadata token (hardened mode) |
+//! | `uri` | a local service that hands out keys |
+//! | `profile` | the vendor's file of profiles |
+//! | `chain` | the first of the vendor's variables and files that is there, else the instance's role |
+//!
+//! STS is asked with the same signature as the products; the vendor's older clients sign these calls with the older one.
+//!
+//! Deliberately absent: RSA key pairs, `CloudSSO`, `OAuth`, commands that print keys, roles over roles, session policies.
 
 use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
+use crate::providers::credentials::{Keeper, Secrets};
+
+pub mod fetch;
+mod open;
+pub mod profile;
+pub mod ways;
+
+pub use ways::Ways;
 
 /// The most requests a second that an account may be given at the public endpoint. "Limits on API calls" of MQTT: 100
 /// calls a second of the batch call for an account, and at 300 from one source address that address is blocked.
@@ -24,26 +46,111 @@ pub const KEYS: &[Key] = &[
         doc: "Region of the instances, such as cn-shanghai. It picks the host; a source may name another.",
     },
     Key {
+        name: "credentials",
+        shape: Shape::Choice(&["key", "role", "oidc", "ecs", "uri", "profile", "chain"]),
+        need: Need::Default("key"),
+        doc: "Where the key comes from: key (as written here), role, oidc, ecs, uri, profile or chain.",
+    },
+    Key {
         name: "access_key_id",
         shape: Shape::Secret,
-        need: Need::Required,
-        doc: "The AccessKey's id, of a RAM user that may only read.",
+        need: Need::Optional,
+        doc: "The AccessKey's id, of a RAM user that may only read. Needed with key and role.",
     },
     Key {
         name: "access_key_secret",
         shape: Shape::Secret,
-        need: Need::Required,
-        doc: "The AccessKey's secret.",
+        need: Need::Optional,
+        doc: "The AccessKey's secret. Needed with key and role.",
     },
     Key {
         name: "security_token",
         shape: Shape::Secret,
         need: Need::Optional,
-        doc: "The token of a temporary (STS) key, whose id begins with STS.; it is not renewed here.",
+        doc: "The token of a temporary (STS) key, whose id begins with STS.; from a file that somebody renews.",
+    },
+    Key {
+        name: "role_arn",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The role to assume, such as acs:ram::123456789012****:role/presence. Needed with role and oidc.",
+    },
+    Key {
+        name: "role_session_name",
+        shape: Shape::Text,
+        need: Need::Default("presence-exporter"),
+        doc: "The session's name in the audit log, 2 to 64 letters, digits and .@-_ signs.",
+    },
+    Key {
+        name: "role_duration",
+        shape: Shape::Duration { min_s: 900, max_s: 43_200 },
+        need: Need::Default("1h"),
+        doc: "How long a key of the role lives, 15m up to the role's own maximum.",
+    },
+    Key {
+        name: "role_external_id",
+        shape: Shape::Secret,
+        need: Need::Optional,
+        doc: "The external id that the role's trust policy asks for, if it does.",
+    },
+    Key {
+        name: "oidc_provider_arn",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The OIDC provider that the role trusts. Needed with oidc.",
+    },
+    Key {
+        name: "oidc_token_file",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The file that the cluster keeps a fresh OIDC token in; read at each renewal. Needed with oidc.",
+    },
+    Key {
+        name: "ecs_role",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The name of the instance's role. Default: the one that the metadata name.",
+    },
+    Key {
+        name: "metadata_without_token",
+        shape: Shape::Flag,
+        need: Need::Default("false"),
+        doc: "Ask metadata without a token where the instance gives none (normal mode).",
+    },
+    Key {
+        name: "metadata_endpoint",
+        shape: Shape::Url,
+        need: Need::Default("http://100.100.100.200"),
+        doc: "Where the instance's metadata are asked for.",
+    },
+    Key {
+        name: "credentials_uri",
+        shape: Shape::Secret,
+        need: Need::Optional,
+        doc: "The address that hands out keys, kept secret since it may hold a token. Needed with uri.",
+    },
+    Key {
+        name: "credentials_file",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The file of profiles, JSON or ini. Default: where the vendor's tools keep it.",
+    },
+    Key {
+        name: "profile",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The profile in that file. Default: the one that it calls current, or `default`.",
+    },
+    Key {
+        name: "sts_endpoint",
+        shape: Shape::Url,
+        need: Need::Optional,
+        doc: "Where roles are assumed. Default: https://sts.{region}.aliyuncs.com.",
     },
 ];
 
 /// Key id, secret and perhaps token. No Debug: all of it is secret.
+#[derive(Clone)]
 pub struct Credentials {
     key_id: Secret,
     secret: Secret,
@@ -55,7 +162,14 @@ pub struct Account {
     /// The region of sources that name none.
     pub region: String,
     /// Who signs.
-    pub credentials: Credentials,
+    pub keeper: Keeper<Ways>,
+}
+
+impl Account {
+    /// An account that signs with this key for ever.
+    pub fn fixed(region: impl Into<String>, key: Credentials) -> Self {
+        Self { region: region.into(), keeper: Keeper::new(Ways::fixed(key)) }
+    }
 }
 
 /// What is wrong with credentials: the key to complain at, and the words.
@@ -79,6 +193,12 @@ impl Credentials {
         Ok(Self { key_id, secret, token })
     }
 
+    /// The key of an id, a secret and perhaps a token, as written.
+    pub(super) fn of(secrets: &Secrets) -> Result<Self, &'static str> {
+        let (id, secret) = secrets.get(0).zip(secrets.get(1)).ok_or("there is no key")?;
+        Self::new(id.clone(), secret.clone(), secrets.get(2).cloned()).map_err(|(_, words)| words)
+    }
+
     /// The key's id, for `Authorization`.
     pub fn key_id(&self) -> &str {
         self.key_id.expose()
@@ -98,9 +218,6 @@ impl Credentials {
 /// Reads an account's own keys.
 pub fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Account> {
     let region = read_region(reader);
-    let (key_id, secret) = (reader.secret("access_key_id"), reader.secret("access_key_secret"));
-    let token = reader.secret("security_token");
-    let token_lost = reader.has("security_token") && token.is_none();
     let paced = settings.endpoint.is_some() || settings.quota.per_second <= MAX_REQUESTS_PER_SECOND;
     if !paced {
         reader.complain(
@@ -109,17 +226,9 @@ pub fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Account> 
             Some("the provider blocks a source address at 300 requests a second".into()),
         );
     }
-    let (region, key_id, secret) = (region?, key_id?, secret?);
-    if token_lost || !paced {
-        return None;
-    }
-    match Credentials::new(key_id, secret, token) {
-        Ok(credentials) => Some(Account { region, credentials }),
-        Err((key, words)) => {
-            reader.complain(key, words, None);
-            None
-        }
-    }
+    let ways = open::ways(reader, settings, region.as_deref());
+    let (region, ways) = (region?, ways?);
+    paced.then(|| Account { region, keeper: Keeper::new(ways) })
 }
 
 /// The text of the key `region`, if it is a region's name; complains if it isn't.
@@ -143,7 +252,7 @@ pub fn is_region(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-fn is_header_word(text: &str) -> bool {
+pub(super) fn is_header_word(text: &str) -> bool {
     !text.is_empty() && text.len() <= CREDENTIAL_BYTES && text.bytes().all(|b| b.is_ascii_graphic())
 }
 

@@ -36,6 +36,7 @@ const CODES: &[(&str, Fault)] = &[
     ("IncompleteSignature", Fault::Unauthorized),
     ("MissingSecurityToken", Fault::Unauthorized),
     ("InvalidSecurityToken*", Fault::Unauthorized),
+    ("AuthenticationFail*", Fault::Unauthorized), // STS: the OIDC token
     ("CheckAccountInfoFailed", Fault::Unauthorized),
     ("Forbidden.AccessKeyDisabled", Fault::Unauthorized),
     ("Forbidden*", Fault::Forbidden),

@@ -25,7 +25,7 @@ pub fn api(options: &SimOptions, secret: &str, version: &'static str) -> Api {
     let token = options.token.clone().map(Secret::new);
     let credentials = Credentials::new(Secret::new(options.key_id.clone()), Secret::new(secret), token)
         .unwrap_or_else(|(key, words)| panic!("{key} {words}"));
-    let account = Arc::new(Account { region: "cn-shanghai".into(), credentials });
+    let account = Arc::new(Account::fixed("cn-shanghai", credentials));
     Api::new(account, Address::configured("http://127.0.0.1:18080").expect("an address"), version)
 }
 

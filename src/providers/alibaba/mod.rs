@@ -25,10 +25,11 @@
 //! parameters sort by name, not by joined text; a host with a port is signed with its port; an HTTP library that repeats
 //! a request on its own causes `SignatureNonceUsed`.
 //!
-//! Not here: the older RPC signature, roles and metadata credentials, discovery of instances.
+//! Not here: the older RPC signature, discovery of instances.
 
 use std::sync::Arc;
 
+use super::sim::{SimApi, SimOptions};
 use super::{Cloud, Session};
 use crate::config::{AccountSettings, Key, Need, Reader, Shape};
 
@@ -39,6 +40,7 @@ pub(crate) mod fixtures;
 pub mod gateway;
 pub mod rpc;
 pub mod sign;
+pub mod sts_sim;
 
 pub use credentials::{Account, Credentials};
 pub use rpc::{Address, Api};
@@ -54,6 +56,14 @@ pub static CLOUD: Cloud =
 fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Session> {
     let account: Session = Arc::new(credentials::open(reader, settings)?);
     Some(account)
+}
+
+/// A simulated product, with whoever hands out keys for it if a switch asks for that.
+pub fn simulate<A: SimApi + 'static>(api: A, options: SimOptions) -> Box<dyn SimApi> {
+    if options.switch("credentials").is_none() {
+        return Box::new(api);
+    }
+    Box::new(sts_sim::Issuing::new(api, options))
 }
 
 /// The key `region` of a source.
@@ -120,7 +130,7 @@ mod tests {
              sources:\n  s: {{account: a, provider: {provider}, targets: [one, two], {source}}}\n"
         );
         let env = MemoryEnv::default().with_var("KEY", "canary-secret").with_var("EMPTY", "");
-        configure(&text, &env, Path::new("/etc"), 0).map_err(|problems| {
+        configure(&text, &env.shared(), Path::new("/etc"), 0).map_err(|problems| {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             problems.join("\n")
         })

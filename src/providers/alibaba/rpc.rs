@@ -1,13 +1,14 @@
 //! One call of an RPC product: builds and signs the request, sends it, judges the reply.
 //!
-//! It knows no product. It repeats nothing: date and nonce are those of the one attempt.
+//! It knows no product. It repeats nothing but a call whose key was refused while there is another by now: date and nonce
+//! are those of one attempt.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri};
 
-use super::credentials::Account;
+use super::credentials::{Account, Credentials};
 use super::errors;
 use super::sign::{Unsigned, sign};
 use crate::domain::Fault;
@@ -62,6 +63,11 @@ impl Address {
         };
         Ok(Self { scheme: scheme.into(), host })
     }
+
+    /// Scheme and host, without a slash at the end.
+    pub fn base(&self) -> String {
+        format!("{}://{}", self.scheme, self.host)
+    }
 }
 
 impl Api {
@@ -70,7 +76,8 @@ impl Api {
         Self { account, version, address }
     }
 
-    /// Asks once. `read` is only called with a reply under a good status.
+    /// Asks once, and once more with another key if the key is refused and there is another. `read` is only called with a
+    /// reply under a good status.
     pub async fn call<T>(
         &self,
         net: &Net,
@@ -78,50 +85,76 @@ impl Api {
         params: &[(&str, &str)],
         read: impl Fn(&Reply) -> Result<T, Failure> + Send + Sync,
     ) -> Result<T, Failure> {
-        let build = |stamp: &Stamp| self.request(action, params, stamp);
-        let judge = |reply: &Reply| {
-            if let Some(id) = errors::request_id(reply) {
-                net.note_request_id(&id);
+        let keeper = &self.account.keeper;
+        let lease = keeper.lease(net).await?;
+        match self.once(net, &lease.key, action, params, &read).await {
+            Err(refusal) if refusal.fault == Fault::Unauthorized => {
+                let lease = keeper.renewed(&lease, refusal, net).await?;
+                self.once(net, &lease.key, action, params, &read).await
             }
-            errors::judge(reply)?;
-            read(reply)
-        };
-        net.call(action, build, judge).await
+            judged => judged,
+        }
     }
 
-    /// `POST /?<parameters>` with an empty body, as the vendor's own SDKs do.
-    fn request(
+    /// Whether the account's credentials changed since the last call.
+    pub fn refreshed(&self) -> bool {
+        self.account.keeper.refreshed()
+    }
+
+    async fn once<T>(
         &self,
+        net: &Net,
+        key: &Credentials,
         action: &'static Action,
         params: &[(&str, &str)],
-        stamp: &Stamp,
-    ) -> Result<crate::ports::Request, Failure> {
-        let credentials = &self.account.credentials;
-        let (date, nonce) = (date(stamp)?, stamp.nonce_hex());
-        let payload = sha256_hex(b"");
-        let mut headers = vec![
-            ("host", self.address.host.as_str()),
-            ("x-acs-action", action.name),
-            ("x-acs-content-sha256", &payload),
-            ("x-acs-date", &date),
-            ("x-acs-signature-nonce", &nonce),
-            ("x-acs-version", self.version),
-        ];
-        if let Some(token) = credentials.token() {
-            headers.push(("x-acs-accesskey-id", credentials.key_id()));
-            headers.push(("x-acs-security-token", token));
-        }
-        let unsigned = Unsigned { method: "POST", params, headers: &headers, body: b"" };
-        let signed = sign(credentials.key_id(), credentials.secret(), &unsigned);
-        let uri = format!("{}://{}/?{}", self.address.scheme, self.address.host, signed.canonical_query);
-        let mut request = Request::post(uri)
-            .header(http::header::ACCEPT, "application/json")
-            .header(http::header::AUTHORIZATION, sensitive(&signed.authorization)?);
-        for (name, value) in headers.into_iter().filter(|(name, _)| *name != "host") {
-            request = request.header(name, sensitive(value)?);
-        }
-        request.body(Bytes::new()).map_err(|_| unbuildable())
+        read: impl Fn(&Reply) -> Result<T, Failure> + Send + Sync,
+    ) -> Result<T, Failure> {
+        let build = |stamp: &Stamp| request(key, &self.address, self.version, action, params, stamp);
+        net.call(action, build, |reply| judge(net, reply).and_then(|()| read(reply))).await
     }
+}
+
+/// Notes the request's id, and tells an answer from a refusal.
+pub fn judge(net: &Net, reply: &Reply) -> Result<(), Failure> {
+    if let Some(id) = errors::request_id(reply) {
+        net.note_request_id(&id);
+    }
+    errors::judge(reply)
+}
+
+/// `POST /?<parameters>` with an empty body, signed with this key, as the vendor's own SDKs do.
+pub fn request(
+    key: &Credentials,
+    address: &Address,
+    version: &str,
+    action: &'static Action,
+    params: &[(&str, &str)],
+    stamp: &Stamp,
+) -> Result<crate::ports::Request, Failure> {
+    let (date, nonce) = (date(stamp)?, stamp.nonce_hex());
+    let payload = sha256_hex(b"");
+    let mut headers = vec![
+        ("host", address.host.as_str()),
+        ("x-acs-action", action.name),
+        ("x-acs-content-sha256", &payload),
+        ("x-acs-date", &date),
+        ("x-acs-signature-nonce", &nonce),
+        ("x-acs-version", version),
+    ];
+    if let Some(token) = key.token() {
+        headers.push(("x-acs-accesskey-id", key.key_id()));
+        headers.push(("x-acs-security-token", token));
+    }
+    let unsigned = Unsigned { method: "POST", params, headers: &headers, body: b"" };
+    let signed = sign(key.key_id(), key.secret(), &unsigned);
+    let uri = format!("{}/?{}", address.base(), signed.canonical_query);
+    let mut request = Request::post(uri)
+        .header(http::header::ACCEPT, "application/json")
+        .header(http::header::AUTHORIZATION, sensitive(&signed.authorization)?);
+    for (name, value) in headers.into_iter().filter(|(name, _)| *name != "host") {
+        request = request.header(name, sensitive(value)?);
+    }
+    request.body(Bytes::new()).map_err(|_| unbuildable())
 }
 
 /// A text as JSON; see [`wire::read_json`].
@@ -130,20 +163,20 @@ pub fn json<'a, T: serde::Deserialize<'a>>(reply: &'a Reply) -> Result<T, Failur
 }
 
 /// UTC to the second, `yyyy-MM-ddTHH:mm:ssZ`.
-fn date(stamp: &Stamp) -> Result<String, Failure> {
+pub(super) fn date(stamp: &Stamp) -> Result<String, Failure> {
     let time = jiff::Timestamp::from_second(stamp.at.unix_seconds())
         .map_err(|_| Failure::new(Fault::ClockSkew, "this machine's clock is outside the calendar"))?;
     Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Every header of ours is marked: key id, token and signature are among them, and none is worth a line in a log.
-fn sensitive(value: &str) -> Result<HeaderValue, Failure> {
+pub(super) fn sensitive(value: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(value).map_err(|_| unbuildable())?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn unbuildable() -> Failure {
+pub(super) fn unbuildable() -> Failure {
     Failure::new(
         Fault::Rejected,
         "the request cannot be written: a setting or an id is too long or ill-formed",

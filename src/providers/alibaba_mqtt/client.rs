@@ -132,6 +132,10 @@ impl Provider for Client {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).replaced(change);
     }
 
+    fn refreshed(&self) -> bool {
+        self.api.refreshed()
+    }
+
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             match question {

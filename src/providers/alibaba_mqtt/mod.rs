@@ -163,6 +163,6 @@ impl ProviderKind for Mqtt {
     }
 
     fn simulate(&self, options: SimOptions) -> Box<dyn SimApi> {
-        Box::new(sim::Sim::new(options))
+        alibaba::simulate(sim::Sim::new(options.clone()), options)
     }
 }

@@ -116,6 +116,10 @@ impl Provider for Client {
         self.memory().replaced(change);
     }
 
+    fn refreshed(&self) -> bool {
+        self.api.refreshed()
+    }
+
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             match question {

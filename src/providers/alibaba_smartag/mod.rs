@@ -126,6 +126,6 @@ impl ProviderKind for Smartag {
     }
 
     fn simulate(&self, options: SimOptions) -> Box<dyn SimApi> {
-        Box::new(sim::Sim::new(options))
+        alibaba::simulate(sim::Sim::new(options.clone()), options)
     }
 }

@@ -7,12 +7,15 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 
+use super::keys::{AccessKey, Federated, Keys};
 use super::sign::{self, Unsigned};
 use super::token::{PasswordLogin, Token, is_project_id};
 use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
 use crate::domain::Fault;
 use crate::ports::Request;
 use crate::providers::Session;
+use crate::providers::credentials::ways::{Way, fits};
+use crate::providers::credentials::{Keeper, Secrets, Written};
 use crate::providers::http::{Failure, Stamp};
 
 /// The keys of an account of this cloud.
@@ -28,6 +31,12 @@ pub const ACCOUNT_KEYS: &[Key] = &[
         shape: Shape::Text,
         need: Need::Optional,
         doc: "The project's id. Needed with an access key; with a password it defaults to the region's main project.",
+    },
+    Key {
+        name: "credentials",
+        shape: Shape::Choice(&["key", "password", "ecs", "id_token"]),
+        need: Need::Optional,
+        doc: "Where authentication comes from: key, password, ecs or id_token. Default: key or password, as given.",
     },
     Key {
         name: "access_key_id",
@@ -66,6 +75,24 @@ pub const ACCOUNT_KEYS: &[Key] = &[
         need: Need::Optional,
         doc: "Where tokens are asked for. Default: https://iam.{region}.myhuaweicloud.com.",
     },
+    Key {
+        name: "metadata_endpoint",
+        shape: Shape::Url,
+        need: Need::Default("http://169.254.169.254"),
+        doc: "Where the instance's metadata are asked for, with credentials: ecs.",
+    },
+    Key {
+        name: "idp_id",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The identity provider in IAM that the id token comes from. Needed with id_token.",
+    },
+    Key {
+        name: "id_token_file",
+        shape: Shape::Text,
+        need: Need::Optional,
+        doc: "The file that holds a fresh id token; read at each renewal. Needed with id_token.",
+    },
 ];
 
 /// An account, shared by its sources.
@@ -79,27 +106,23 @@ pub struct Account {
 /// The two ways of authentication.
 pub enum Auth {
     /// An access key signs each request.
-    Key(AccessKey),
+    Key(Keyed),
     /// A password gets a token, which each request carries.
     Password(PasswordLogin),
 }
 
-/// An access key with the project that it asks about.
-pub struct AccessKey {
-    /// The access key id.
-    pub id: Secret,
-    /// The secret.
-    pub secret: Secret,
-    /// The security token, if the key is a temporary one.
-    pub token: Option<Secret>,
+/// An access key, wherever it comes from, with the project that it asks about.
+pub struct Keyed {
+    /// The key in use.
+    pub keeper: Keeper<Keys>,
     /// The project's id.
     pub project_id: String,
 }
 
 /// What goes into a request beside what is asked.
 pub enum Proof<'a> {
-    /// Sign with this key.
-    Key(&'a AccessKey),
+    /// Sign with this key, for this project.
+    Key(&'a AccessKey, &'a str),
     /// Carry this token.
     Token(&'a Token),
 }
@@ -123,11 +146,82 @@ pub fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Session> 
     if project_is_bad {
         reader.complain("project_id", "this is no project id", Some(PROJECT_ID_HINT.into()));
     }
+    let auth = match reader.text("credentials") {
+        Some(word) => chosen(reader, settings, &word, project_id, &region),
+        None if reader.has("credentials") => None,
+        None => given(reader, project_id, &region),
+    };
+    let (endpoint, auth) = (endpoint?, auth?);
+    (!project_is_bad).then(|| Arc::new(Account { endpoint, auth }) as Session)
+}
+
+/// What goes with what, where `credentials` says it.
+const WAYS: &[Way] = &[
+    Way {
+        word: "key",
+        needs: &["access_key_id", "access_key_secret", "project_id"],
+        takes: &["security_token"],
+    },
+    Way {
+        word: "password",
+        needs: &["iam_user", "iam_password", "iam_domain"],
+        takes: &["iam_endpoint", "project_id"],
+    },
+    Way { word: "ecs", needs: &["project_id"], takes: &["metadata_endpoint"] },
+    Way { word: "id_token", needs: &["idp_id", "id_token_file", "project_id"], takes: &["iam_endpoint"] },
+];
+
+/// The way that `credentials` names.
+fn chosen(
+    reader: &Reader<'_>,
+    settings: &AccountSettings,
+    word: &str,
+    project_id: Option<String>,
+    region: &str,
+) -> Option<Auth> {
+    if !fits(reader, WAYS, word) {
+        return None;
+    }
+    let keyed = |keys, project_id| Auth::Key(Keyed { keeper: Keeper::new(keys), project_id });
+    match word {
+        "key" => read_key(reader, project_id).map(Auth::Key),
+        "password" => read_password(reader, project_id, region).map(Auth::Password),
+        "ecs" => {
+            if settings.outbound.proxy.is_some() {
+                let hint = "take out `proxy`, or give the account a key of its own";
+                reader.complain("proxy", "metadata cannot be asked through a proxy", Some(hint.into()));
+                return None;
+            }
+            Some(keyed(Keys::Ecs { endpoint: reader.text("metadata_endpoint")? }, project_id?))
+        }
+        _ => {
+            let file = reader.context().base.join(reader.text("id_token_file")?);
+            let federated = Federated::new(
+                read_iam_endpoint(reader, region)?,
+                reader.text("idp_id")?,
+                file,
+                reader.context().env.clone(),
+            );
+            if let Err((key, words)) = federated.check() {
+                reader.complain(key, words, None);
+                return None;
+            }
+            Some(keyed(Keys::Federated(federated), project_id?))
+        }
+    }
+}
+
+/// The way that the given keys show.
+fn given(reader: &Reader<'_>, project_id: Option<String>, region: &str) -> Option<Auth> {
     let key = read_key(reader, project_id.clone());
     let password = read_password(reader, project_id, region);
     let by_key = KEY_KEYS.iter().any(|key| reader.has(key));
     let by_password = PASSWORD_KEYS.iter().any(|key| reader.has(key));
-    let auth = match (by_key, by_password) {
+    for key in ["metadata_endpoint", "idp_id", "id_token_file"].iter().filter(|key| reader.has(key)) {
+        let hint = "say which way is meant: credentials: ecs, or credentials: id_token";
+        reader.complain(key, format!("`{key}` means nothing without `credentials`"), Some(hint.into()));
+    }
+    match (by_key, by_password) {
         (true, true) => {
             let hint = "keep access_key_id and access_key_secret, or iam_user, iam_password and iam_domain";
             reader.complain(
@@ -148,9 +242,7 @@ pub fn open(reader: &Reader<'_>, settings: &AccountSettings) -> Option<Session> 
         }
         (true, false) => key.map(Auth::Key),
         (false, true) => password.map(Auth::Password),
-    };
-    let (endpoint, auth) = (endpoint?, auth?);
-    (!project_is_bad).then(|| Arc::new(Account { endpoint, auth }) as Session)
+    }
 }
 
 /// What may stand there, in words: what [`is_project_id`] takes.
@@ -160,44 +252,44 @@ const PROJECT_ID_HINT: &str =
 const KEY_KEYS: [&str; 3] = ["access_key_id", "access_key_secret", "security_token"];
 const PASSWORD_KEYS: [&str; 4] = ["iam_user", "iam_password", "iam_domain", "iam_endpoint"];
 
-fn read_key(reader: &Reader<'_>, project_id: Option<String>) -> Option<AccessKey> {
+fn read_key(reader: &Reader<'_>, project_id: Option<String>) -> Option<Keyed> {
     if !KEY_KEYS.iter().any(|key| reader.has(key)) {
         return None;
     }
     missing(reader, &["access_key_id", "access_key_secret", "project_id"], "an access key");
-    // All are read before any is missed: each one's problem is to be told.
-    let (id, secret) = (reader.secret("access_key_id"), reader.secret("access_key_secret"));
-    let token = reader.secret("security_token");
-    let (id, secret) = (id?, secret?);
-    if id.expose().is_empty() || !id.expose().bytes().all(|b| b.is_ascii_graphic() && b != b',') {
-        reader.complain("access_key_id", "an access key id is of letters and digits", None);
+    let secrets = Secrets::read(reader, &KEY_KEYS)?;
+    let (id, secret) = (secrets.get(0)?.clone(), secrets.get(1)?.clone());
+    if let Err((key, words)) = AccessKey::new(id, secret, secrets.get(2).cloned()) {
+        reader.complain(key, words, None);
         return None;
     }
-    if reader.has("security_token") && !token.as_ref().is_some_and(|token| is_header_value(token.expose())) {
-        reader.complain("security_token", "this cannot be sent as a header", None);
-        return None;
-    }
-    Some(AccessKey { id, secret, token, project_id: project_id? })
+    let keys = Keys::Written(Written::new(secrets, AccessKey::of));
+    Some(Keyed { keeper: Keeper::new(keys), project_id: project_id? })
 }
 
-fn read_password(reader: &Reader<'_>, project_id: Option<String>, region: String) -> Option<PasswordLogin> {
+fn read_iam_endpoint(reader: &Reader<'_>, region: &str) -> Option<String> {
+    let configured = reader.text("iam_endpoint");
+    let endpoint = address(configured.as_deref(), || format!("https://iam.{region}.myhuaweicloud.com"));
+    if endpoint.is_none() {
+        reader.complain("iam_endpoint", "this makes no address", None);
+    }
+    endpoint
+}
+
+fn read_password(reader: &Reader<'_>, project_id: Option<String>, region: &str) -> Option<PasswordLogin> {
     if !PASSWORD_KEYS.iter().any(|key| reader.has(key)) {
         return None;
     }
     missing(reader, &["iam_user", "iam_password", "iam_domain"], "an IAM password");
-    let configured = reader.text("iam_endpoint");
-    let iam_endpoint = address(configured.as_deref(), || format!("https://iam.{region}.myhuaweicloud.com"));
-    if iam_endpoint.is_none() {
-        reader.complain("iam_endpoint", "this makes no address", None);
-    }
-    let password = reader.secret("iam_password");
+    let iam_endpoint = read_iam_endpoint(reader, region);
+    let password = Written::one(reader, "iam_password");
     Some(PasswordLogin {
         user: reader.text("iam_user")?,
         password: password?,
         domain: reader.text("iam_domain")?,
         iam_endpoint: iam_endpoint?,
         project_id,
-        region,
+        region: region.to_owned(),
         cache: tokio::sync::Mutex::default(),
     })
 }
@@ -223,11 +315,15 @@ fn address(configured: Option<&str>, default: impl FnOnce() -> String) -> Option
     (!authority.as_str().contains('@')).then(|| format!("{scheme}://{plain}{path}"))
 }
 
-fn is_header_value(text: &str) -> bool {
-    HeaderValue::from_str(text).is_ok()
-}
-
 impl Account {
+    /// Whether its credentials changed since the last call.
+    pub fn refreshed(&self) -> bool {
+        match &self.auth {
+            Auth::Key(keyed) => keyed.keeper.refreshed(),
+            Auth::Password(login) => login.password.refreshed(),
+        }
+    }
+
     /// A GET of Workspace: `tail` follows the project in the path.
     pub fn request(
         &self,
@@ -238,7 +334,7 @@ impl Account {
     ) -> Result<Request, Failure> {
         let bad = || Failure::new(Fault::Rejected, "the request cannot be built from this configuration");
         let project_id = match proof {
-            Proof::Key(key) => &key.project_id,
+            Proof::Key(_, project_id) => *project_id,
             Proof::Token(token) => &token.project_id,
         };
         let address = format!("{}/v2/{project_id}/{tail}", self.endpoint);
@@ -247,17 +343,17 @@ impl Account {
         let mut builder = http::Request::get(uri).header(CONTENT_TYPE, "application/json");
         match proof {
             Proof::Token(token) => builder = builder.header("x-auth-token", token.header.clone()),
-            Proof::Key(key) => {
+            Proof::Key(key, _) => {
                 let uri: Uri = address.parse().map_err(|_| bad())?;
                 let host = uri.authority().map_or("", |authority| authority.as_str());
                 let date = sdk_date(stamp.at.unix_ms);
                 let mut signed = vec![
                     ("content-type", "application/json"),
                     ("host", host),
-                    ("x-project-id", project_id.as_str()),
+                    ("x-project-id", project_id),
                     ("x-sdk-date", date.as_str()),
                 ];
-                signed.extend(key.token.as_ref().map(|token| ("x-security-token", token.expose())));
+                signed.extend(key.token.as_ref().map(|token| ("x-security-token", Secret::expose(token))));
                 let authorization = sign::sign(&Unsigned {
                     method: "GET",
                     path: uri.path(),
@@ -280,7 +376,7 @@ impl Account {
 }
 
 /// A header value that no Debug output shows.
-fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| Failure::new(Fault::Rejected, "the key or token cannot be sent as a header"))?;
     value.set_sensitive(true);

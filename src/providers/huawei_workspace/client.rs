@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::account::{Account, Auth, Proof};
+use super::account::{Account, Auth, Keyed, Proof};
 use super::map::{self, Joined, Listing, Rows, Subject};
 use super::pages::{Next, Pager};
 use super::records::Record;
 use super::replies::{judge, read_desktops, read_records};
 use super::sessions::{Cuts, Login, Table};
-use super::token::Token;
+use super::token::{PasswordLogin, Token};
 use super::windows::{BACK_MAX_MS, Backlog, OVERLAP_MS, Window, minute_text};
 use super::{LIST_DESKTOPS, LIST_RECORDS, cost};
 use crate::domain::{Fault, Moment, Roster, Session, Tick};
@@ -99,6 +99,10 @@ impl Provider for Workspace {
 
     fn costs(&self) -> Costs {
         cost::of(self)
+    }
+
+    fn refreshed(&self) -> bool {
+        self.account.refreshed()
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
@@ -318,7 +322,7 @@ impl Workspace {
         }
     }
 
-    /// One page. With a token, a refusal renews it, once a question.
+    /// One page. A refusal renews the token, or gets another key, once a question.
     async fn get<T: Send>(
         &self,
         run: &Run<'_>,
@@ -327,30 +331,74 @@ impl Workspace {
         query: &[(&str, &str)],
         read: fn(&Reply) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let login = match &self.account.auth {
-            Auth::Key(key) => {
-                let refused = AtomicBool::new(false);
-                let temporary = key.token.is_some();
-                let build = |stamp: &_| self.account.request(&Proof::Key(key), tail, query, stamp);
-                let judge =
-                    |reply: &Reply| judge(run.net, reply, temporary, &refused).and_then(|()| read(reply));
-                return run.net.call_page(action, build, judge).await;
+        let asked = Asked { action, tail, query, read };
+        match &self.account.auth {
+            Auth::Key(keyed) => self.get_by_key(run, keyed, &asked).await,
+            Auth::Password(login) => self.get_by_token(run, login, &asked).await,
+        }
+    }
+
+    async fn get_by_key<T: Send>(
+        &self,
+        run: &Run<'_>,
+        keyed: &Keyed,
+        asked: &Asked<'_, T>,
+    ) -> Result<T, Failure> {
+        let mut lease = keyed.keeper.lease(run.net).await?;
+        loop {
+            let proof = Proof::Key(&lease.key, &keyed.project_id);
+            let (answer, _) = self.ask_page(run, &proof, lease.key.token.is_some(), asked).await;
+            match answer {
+                Err(refusal)
+                    if refusal.fault == Fault::Unauthorized && !run.renewed.swap(true, Ordering::Relaxed) =>
+                {
+                    lease = keyed.keeper.renewed(&lease, refusal, run.net).await?;
+                }
+                answer => return answer,
             }
-            Auth::Password(login) => login,
-        };
+        }
+    }
+
+    async fn get_by_token<T: Send>(
+        &self,
+        run: &Run<'_>,
+        login: &PasswordLogin,
+        asked: &Asked<'_, T>,
+    ) -> Result<T, Failure> {
         let mut dead: Option<Token> = None;
         loop {
             let token = login.token(run.net, dead.as_ref()).await?;
-            let refused = AtomicBool::new(false);
-            let build = |stamp: &_| self.account.request(&Proof::Token(&token), tail, query, stamp);
-            let judge = |reply: &Reply| judge(run.net, reply, false, &refused).and_then(|()| read(reply));
-            let answer = run.net.call_page(action, build, judge).await;
-            if answer.is_ok() || !refused.into_inner() || run.renewed.swap(true, Ordering::Relaxed) {
+            let (answer, refused) = self.ask_page(run, &Proof::Token(&token), false, asked).await;
+            if answer.is_ok() || !refused || run.renewed.swap(true, Ordering::Relaxed) {
                 return answer;
             }
             dead = Some(token);
         }
     }
+
+    /// One page with this proof, and whether a new token may help.
+    async fn ask_page<T: Send>(
+        &self,
+        run: &Run<'_>,
+        proof: &Proof<'_>,
+        temporary: bool,
+        asked: &Asked<'_, T>,
+    ) -> (Result<T, Failure>, bool) {
+        let refused = AtomicBool::new(false);
+        let build = |stamp: &_| self.account.request(proof, asked.tail, asked.query, stamp);
+        let judge =
+            |reply: &Reply| judge(run.net, reply, temporary, &refused).and_then(|()| (asked.read)(reply));
+        let answer = run.net.call_page(asked.action, build, judge).await;
+        (answer, refused.into_inner())
+    }
+}
+
+/// What a page is asked for with, whoever asks.
+struct Asked<'a, T> {
+    action: &'static Action,
+    tail: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    read: fn(&Reply) -> Result<T, Failure>,
 }
 
 /// How reading something beside the window went.

@@ -32,6 +32,8 @@ mod account;
 mod client;
 mod cost;
 mod errors;
+mod keys;
+mod keys_sim;
 mod map;
 mod pages;
 mod records;
@@ -176,6 +178,9 @@ impl ProviderKind for HuaweiWorkspace {
     }
 
     fn simulate(&self, options: super::sim::SimOptions) -> Box<dyn super::sim::SimApi> {
+        if options.switch("credentials").is_some() {
+            return Box::new(keys_sim::Issuing::new(options));
+        }
         Box::new(sim::Simulated::new(options))
     }
 }

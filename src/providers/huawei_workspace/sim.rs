@@ -42,7 +42,9 @@ use crate::providers::sim::{Population, SimApi, SimOptions, SimReply, SimRequest
 /// The project when no switch names another.
 pub const PROJECT_ID: &str = "00000000000000000000000000051b01";
 /// The region, which is the name of the main project.
-const REGION: &str = "sim-region-1";
+pub const REGION: &str = "sim-region-1";
+/// What the ids of temporary keys begin with.
+pub const KEY_START: &str = "HST3";
 /// The account that the IAM user belongs to.
 const DOMAIN: &str = "sim-domain";
 

@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::account::{AccessKey, Account, Auth};
+use super::account::{Account, Auth, Keyed};
 use super::client::{Memory, Workspace};
+use super::keys::{AccessKey, Keys};
 use super::map::Subject;
 use super::sim::{PROJECT_ID, Simulated};
 use super::token::PasswordLogin;
 use super::windows::DAY_MS;
 use crate::config::Secret;
 use crate::domain::{Fault, Platform, Roster, Seen};
+use crate::providers::credentials::{Keeper, Written};
 use crate::providers::loopback::{self, Loopback};
 use crate::providers::sim::{Population, SimApi, SimOptions, SimSession, Subject as SimSubject, World};
 use crate::providers::{Answer, Failure, Question, Receipt};
@@ -46,16 +48,16 @@ fn key_account(secret: &str, token: Option<&str>) -> Account {
         id: Secret::new("SIMKEYID0001"),
         secret: Secret::new(secret),
         token: token.map(Secret::new),
-        project_id: PROJECT_ID.into(),
     };
-    Account { endpoint: "http://127.0.0.1:18081".into(), auth: Auth::Key(key) }
+    let keyed = Keyed { keeper: Keeper::new(Keys::Fixed(key)), project_id: PROJECT_ID.into() };
+    Account { endpoint: "http://127.0.0.1:18081".into(), auth: Auth::Key(keyed) }
 }
 
 fn password_account(password: &str, project_id: Option<&str>) -> Account {
     let login = PasswordLogin {
         iam_endpoint: "http://127.0.0.1:18081".into(),
         user: "SIMKEYID0001".into(),
-        password: Secret::new(password),
+        password: Written::fixed(Secret::new(password)),
         domain: "sim-domain".into(),
         project_id: project_id.map(str::to_owned),
         region: "sim-region-1".into(),

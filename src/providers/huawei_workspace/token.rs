@@ -14,6 +14,7 @@ use super::wire::{Identity, Named, Password, Scope, TokenAnswer, TokenAuth, Toke
 use crate::config::Secret;
 use crate::domain::{Fault, Tick};
 use crate::ports::Request;
+use crate::providers::credentials::Written;
 use crate::providers::http::{Failure, Net, Reply};
 
 /// How long before its end a token is renewed: an hour of the day that it lives (IAM, "the validity period of a token is
@@ -33,7 +34,7 @@ pub struct PasswordLogin {
     /// The IAM user's name.
     pub user: String,
     /// The user's password.
-    pub password: Secret,
+    pub password: Written<Secret>,
     /// The account (IAM "domain") that the user belongs to.
     pub domain: String,
     /// The project's id, where it is configured.
@@ -65,19 +66,23 @@ impl PasswordLogin {
             return Ok(token.clone());
         }
         *cache = None;
-        let token = net.call(&super::CREATE_TOKEN, |_| self.request(), |reply| self.read(reply)).await?;
+        // A login is rare, so it never goes out with an old password.
+        self.password.reread();
+        let password = self.password.key()?;
+        let token =
+            net.call(&super::CREATE_TOKEN, |_| self.request(&password), |reply| self.read(reply)).await?;
         *cache = Some(token.clone());
         Ok(token)
     }
 
     /// The request for a token; it needs no signature.
-    fn request(&self) -> Result<Request, Failure> {
+    fn request(&self, password: &Secret) -> Result<Request, Failure> {
         let project = match &self.project_id {
             Some(id) => BTreeMap::from([("id", id.as_str())]),
             None => BTreeMap::from([("name", self.region.as_str())]),
         };
         let user =
-            User { name: &self.user, password: self.password.expose(), domain: Named { name: &self.domain } };
+            User { name: &self.user, password: password.expose(), domain: Named { name: &self.domain } };
         let identity = Identity { methods: ["password"], password: Password { user } };
         let body = TokenRequest { auth: TokenAuth { identity, scope: Scope { project } } };
         let body = serde_json::to_vec(&body)

@@ -9,6 +9,7 @@ use super::guard::{self, Guard};
 use super::token::{Account, Token};
 use super::wire::{DetailAsk, DetailData, Envelope, StatusAsk, StatusData, failure_of};
 use super::{DETAIL, ID_BYTES, IDS_BYTES, IDS_PER_CALL, Mode, NAME, Rows, STATUS, errors, map, post};
+use crate::config::Secret;
 use crate::domain::{Change, Fault, Target};
 use crate::ports::BoxFuture;
 use crate::providers::conn_key::ConnHasher;
@@ -33,7 +34,9 @@ struct Miss {
 impl Client {
     /// A client for users of the account's server.
     pub(super) fn new(account: Arc<Account>, mode: Mode) -> Self {
-        let hasher = ConnHasher::new(account.secret().expose().as_bytes(), NAME);
+        // That of the start: a new secret must not make every connection look new.
+        let secret = account.secret().unwrap_or_else(|_| Secret::new(""));
+        let hasher = ConnHasher::new(secret.expose().as_bytes(), NAME);
         Self { account, mode, hasher, guard: Mutex::default() }
     }
 
@@ -163,6 +166,10 @@ impl Provider for Client {
 
     fn replaced(&self, change: &Change) {
         self.with_guard(|guard| guard.replaced(change));
+    }
+
+    fn refreshed(&self) -> bool {
+        self.account.refreshed()
     }
 
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {

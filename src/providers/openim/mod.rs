@@ -27,11 +27,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
-use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
+use crate::config::{AccountSettings, Key, Need, Reader, Shape};
 use crate::domain::{Evidence, Fault, Kind, RowId, Seen};
 use crate::ports::Request;
 
 use self::token::{Account, Api, Login, Token};
+use super::credentials::Written;
 use super::http::Stamp;
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, Failure, Net, ProviderKind, Session};
@@ -204,9 +205,9 @@ fn login(account: &Reader<'_>) -> Option<Login> {
                 "user_token" => Api::UserToken,
                 _ => Api::Auto,
             };
-            account.secret("secret").map(|secret: Secret| Login::Secret(secret, api))
+            Written::one(account, "secret").map(|secret| Login::Secret(secret, api))
         }
-        (false, true) => account.secret("token").map(Login::Ready),
+        (false, true) => Written::one(account, "token").map(Login::Ready),
         (true, true) => {
             account.complain("token", "secret and token exclude each other", Some("give one of them".into()));
             None

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::sim::Sim;
 use super::*;
+use crate::config::Secret;
 use crate::domain::{Platform, Roster, Target};
 use crate::ports::{BoxFuture, Response, TransportError};
 use crate::providers::http::{Gate, Net, Permit};
@@ -103,7 +104,7 @@ fn account(login: Login) -> Arc<Account> {
 }
 
 fn with_secret(secret: &str, api: Api) -> Login {
-    Login::Secret(Secret::new(secret), api)
+    Login::Secret(Written::fixed(Secret::new(secret)), api)
 }
 
 fn client_with(login: Login) -> Client {

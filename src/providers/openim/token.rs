@@ -18,6 +18,7 @@ use super::wire::{Envelope, TokenAsk, TokenData, failure_of};
 use super::{ADMIN_TOKEN, USER_TOKEN, errors, post};
 use crate::config::Secret;
 use crate::domain::{Fault, Tick};
+use crate::providers::credentials::Written;
 use crate::providers::http::Reply;
 use crate::providers::loose::{Loose, Object};
 use crate::providers::{Action, Charge, Failure, Net, Per};
@@ -51,9 +52,9 @@ pub(super) struct Account {
 /// How there comes to be a token.
 pub(super) enum Login {
     /// It is given.
-    Ready(Secret),
+    Ready(Written<Secret>),
     /// It is made of the server's secret.
-    Secret(Secret, Api),
+    Secret(Written<Secret>, Api),
 }
 
 /// Which token endpoint the server has.
@@ -119,7 +120,16 @@ impl Account {
     }
 
     /// What only someone with this account's secret knows.
-    pub(super) fn secret(&self) -> &Secret {
+    pub(super) fn secret(&self) -> Result<Secret, Failure> {
+        self.written().key()
+    }
+
+    /// Reads the secret's file again; whether it changed since the last call.
+    pub(super) fn refreshed(&self) -> bool {
+        self.written().refreshed()
+    }
+
+    fn written(&self) -> &Written<Secret> {
         match &self.login {
             Login::Ready(secret) | Login::Secret(secret, _) => secret,
         }
@@ -138,9 +148,9 @@ impl Account {
 
     /// A token that should hold.
     pub(super) async fn token(&self, net: &Net) -> Result<Token, Failure> {
-        let (secret, api) = match &self.login {
-            Login::Ready(token) => return Ok(Token { value: header(token.expose())?, number: 0 }),
-            Login::Secret(secret, api) => (secret, *api),
+        let api = match &self.login {
+            Login::Ready(token) => return ready(token),
+            Login::Secret(_, api) => *api,
         };
         let logins = self.logins.load(Ordering::Acquire);
         let mut cache = self.cache.lock().await;
@@ -149,7 +159,7 @@ impl Account {
             Some(held) if now < held.renew_at => return Ok(held.token.clone()),
             Some(held) if now < held.ends_at => {
                 let old = held.token.clone();
-                return Ok(self.log_in(secret, api, logins, &mut cache, net).await.unwrap_or_else(|_| {
+                return Ok(self.log_in(api, logins, &mut cache, net).await.unwrap_or_else(|_| {
                     if let Some(held) = &mut cache.held {
                         held.renew_at = now + PUT_OFF;
                     }
@@ -158,25 +168,29 @@ impl Account {
             }
             _ => {}
         }
-        self.log_in(secret, api, logins, &mut cache, net).await
+        self.log_in(api, logins, &mut cache, net).await
     }
 
     /// Another token, after the server refused `stale` with `refusal`. The refusal stands when there can be no other.
     pub(super) async fn renewed(&self, stale: &Token, refusal: Failure, net: &Net) -> Result<Token, Failure> {
-        let Login::Secret(secret, api) = &self.login else { return Err(refusal) };
+        let api = match &self.login {
+            Login::Ready(token) => return if token.reread() { ready(token) } else { Err(refusal) },
+            Login::Secret(_, api) => *api,
+        };
         let logins = self.logins.load(Ordering::Acquire);
         let mut cache = self.cache.lock().await;
         match &cache.held {
             Some(held) if held.token.number != stale.number => return Ok(held.token.clone()),
             _ => {}
         }
+        let changed = self.written().reread();
         let refusals = self.refusals.load(Ordering::Acquire);
         let now = net.now().tick;
-        if refusals > 0 && now < cache.not_before {
+        if refusals > 0 && now < cache.not_before && !changed {
             return Err(refusal.wait(Some(cache.not_before.since(now))));
         }
         cache.held = None;
-        let token = self.log_in(secret, *api, logins, &mut cache, net).await?;
+        let token = self.log_in(api, logins, &mut cache, net).await?;
         let pause = PAUSE.saturating_mul(1 << refusals.min(8)).min(PAUSE_MAX);
         cache.not_before = net.now().tick + pause;
         self.refusals.fetch_add(1, Ordering::AcqRel);
@@ -191,7 +205,6 @@ impl Account {
     /// One login. Whoever waited for it while it failed shares its failure and does not try again.
     async fn log_in(
         &self,
-        secret: &Secret,
         api: Api,
         logins_before: u64,
         cache: &mut Cache,
@@ -202,7 +215,10 @@ impl Account {
         {
             return Err(failure.clone());
         }
-        let outcome = self.knock_all(secret, api, &mut cache.found, net).await;
+        // A login is rare, so it never goes out with an old secret.
+        self.written().reread();
+        let secret = self.secret()?;
+        let outcome = self.knock_all(&secret, api, &mut cache.found, net).await;
         let number = self.logins.fetch_add(1, Ordering::AcqRel) + 1;
         cache.failed = outcome.as_ref().err().cloned();
         let (value, lifetime, made_at) = outcome?;
@@ -254,6 +270,10 @@ impl Account {
         let build = |stamp: &_| post(net, &self.endpoint, path, None, &body, stamp);
         net.call(action, build, |reply| read_token(door, reply)).await
     }
+}
+
+fn ready(token: &Written<Secret>) -> Result<Token, Failure> {
+    Ok(Token { value: header(token.key()?.expose())?, number: 0 })
 }
 
 fn read_token(door: Door, reply: &Reply) -> Result<Knock, Failure> {

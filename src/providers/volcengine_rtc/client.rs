@@ -6,9 +6,10 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Uri};
 
+use super::keys::{Account, Credentials};
 use super::sign::{Unsigned, sign};
 use super::wire::{Envelope, ResultPart, body};
-use super::{ACTION, Credentials, IDS_PER_CALL, QUERY, SERVICE, errors, map};
+use super::{ACTION, IDS_PER_CALL, QUERY, SERVICE, errors, map};
 use crate::config::Secret;
 use crate::domain::{Fault, Target};
 use crate::ports::{BoxFuture, Request};
@@ -23,20 +24,19 @@ pub(super) struct Client {
     uri: Uri,
     path: String,
     app_id: u32,
-    credentials: Arc<Credentials>,
+    account: Arc<Account>,
     hasher: ConnHasher,
 }
 
 impl Client {
     /// A client of the app at `endpoint` (scheme, host, perhaps port and path); `None` when that is no address.
-    pub(super) fn new(endpoint: &str, app_id: u32, credentials: Arc<Credentials>) -> Option<Self> {
+    pub(super) fn new(endpoint: &str, app_id: u32, account: Arc<Account>) -> Option<Self> {
         let query = QUERY.map(|(name, value)| format!("{name}={value}")).join("&");
         let uri: Uri = format!("{endpoint}/?{query}").parse().ok()?;
         uri.authority()?;
         let path = percent_encoding::percent_decode_str(uri.path()).decode_utf8().ok()?.into_owned();
-        let hasher =
-            ConnHasher::new(credentials.secret.expose().as_bytes(), &format!("volcengine_rtc {app_id}"));
-        Some(Self { uri, path, app_id, credentials, hasher })
+        let hasher = ConnHasher::new(account.salt.expose().as_bytes(), &format!("volcengine_rtc {app_id}"));
+        Some(Self { uri, path, app_id, account, hasher })
     }
 
     async fn batch(&self, targets: &[Target<'_>], net: &Net) -> Result<Answer, Failure> {
@@ -46,19 +46,32 @@ impl Client {
         if !good.is_empty() {
             let ids: Vec<&str> = good.iter().map(|target| target.id).collect();
             let body = Bytes::from(body(self.app_id, &ids));
-            answer.rows = net
-                .call(&ACTION, |stamp| self.request(stamp, &body), |reply| self.read(reply, &good, net))
-                .await?;
+            answer.rows = self.rows(&body, &good, net).await?;
         }
         answer.rows.extend(refused.iter().map(|target| (target.row, Err(Fault::RefusedId))));
         Ok(answer)
     }
 
-    fn request(&self, stamp: &Stamp, body: &Bytes) -> Result<Request, Failure> {
+    /// What the provider says; by another key, once, if it refuses the one in use and there is another.
+    async fn rows(&self, body: &Bytes, targets: &[Target<'_>], net: &Net) -> Result<super::Rows, Failure> {
+        let ask = |key: Arc<Credentials>| async move {
+            let build = |stamp: &Stamp| self.request(&key, stamp, body);
+            net.call(&ACTION, build, |reply| self.read(reply, targets, net)).await
+        };
+        let lease = self.account.keeper.lease(net).await?;
+        match ask(lease.key.clone()).await {
+            Err(refusal) if refusal.fault == Fault::Unauthorized => {
+                ask(self.account.keeper.renewed(&lease, refusal, net).await?.key).await
+            }
+            rows => rows,
+        }
+    }
+
+    fn request(&self, key: &Credentials, stamp: &Stamp, body: &Bytes) -> Result<Request, Failure> {
         let x_date = basic_date(stamp.at.unix_seconds())?;
         let payload_sha256 = sha256_hex(body);
         let host = self.uri.authority().map_or("", |authority| authority.as_str());
-        let token = self.credentials.session_token.as_ref().map(Secret::expose);
+        let token = key.session_token.as_ref().map(Secret::expose);
         let mut headers = vec![
             ("content-type", "application/json"),
             ("host", host),
@@ -67,9 +80,9 @@ impl Client {
         ];
         headers.extend(token.map(|token| ("x-security-token", token)));
         let signed = sign(&Unsigned {
-            access_key_id: self.credentials.access_key_id.expose(),
-            secret: self.credentials.secret.expose(),
-            region: &self.credentials.region,
+            access_key_id: key.access_key_id.expose(),
+            secret: key.secret.expose(),
+            region: &self.account.region,
             service: SERVICE,
             x_date: &x_date,
             method: Method::POST.as_str(),
@@ -144,6 +157,10 @@ impl Provider for Client {
         true
     }
 
+    fn refreshed(&self) -> bool {
+        self.account.keeper.refreshed()
+    }
+
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             match question {
@@ -173,7 +190,7 @@ fn canonical(id: &str) -> &str {
 }
 
 /// The failure that the envelope speaks of, under whatever status. An `Error` of any shape is one.
-fn refusal(envelope: &Envelope<'_>, reply: &Reply) -> Option<Failure> {
+pub(super) fn refusal(envelope: &Envelope<'_>, reply: &Reply) -> Option<Failure> {
     let error = envelope.metadata.error.as_ref()?;
     let (code, number) =
         error.0.as_ref().map_or((&Loose::Absent, &Loose::Absent), |error| (&error.code, &error.number));
@@ -191,18 +208,18 @@ fn refusal(envelope: &Envelope<'_>, reply: &Reply) -> Option<Failure> {
 }
 
 /// `YYYYMMDD'T'HHMMSS'Z'`: the form that the vendor's clients send, unlike the sample on the product's page.
-fn basic_date(unix_seconds: i64) -> Result<String, Failure> {
+pub(super) fn basic_date(unix_seconds: i64) -> Result<String, Failure> {
     jiff::Timestamp::from_second(unix_seconds)
         .map(|at| at.strftime("%Y%m%dT%H%M%SZ").to_string())
         .map_err(|_| Failure::new(Fault::ClockSkew, "this machine's clock is beyond all dates"))
 }
 
-fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(text).map_err(|_| unfit("a credential"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn unfit(what: &str) -> Failure {
+pub(super) fn unfit(what: &str) -> Failure {
     Failure::new(Fault::Unauthorized, format!("{what} holds characters that no HTTP header can hold"))
 }

@@ -16,20 +16,22 @@
 //! Traps: an error may come under HTTP status 200; an unknown user is told as offline; ids go to 2^63-1, beyond the
 //! precision of a floating-point number; the region that is signed (`cn-north-1`) is not the one that is echoed.
 //!
-//! Deliberately absent: discovery of ids (no call lists an app's users), and STS by `AssumeRole`: a temporary key is given
-//! with its session token.
+//! With `credentials: role` the key that signs is one of a role's, by STS `AssumeRole` (`keys.rs`).
+//!
+//! Deliberately absent: discovery of ids (no call lists an app's users).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
+use crate::config::{AccountSettings, Key, Need, Reader, Shape};
 use crate::domain::{Evidence, Fault, Kind, Limit, RowId, Seen};
 
+use self::keys::Account;
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, ProviderKind, Session};
 
 mod client;
 mod errors;
+mod keys;
 mod map;
 pub mod sign;
 pub mod sim;
@@ -73,38 +75,11 @@ static ACTIONS: &[&Action] = &[&ACTION];
 /// The cloud: who signs, and where to.
 pub(crate) static CLOUD: Cloud = Cloud {
     name: "volcengine",
-    keys: ACCOUNT_KEYS,
+    keys: keys::ACCOUNT_KEYS,
     // A fifth of the documented 100 a second, which other programs of the account share.
     requests_per_second: 20.0,
-    open,
+    open: keys::open,
 };
-
-const ACCOUNT_KEYS: &[Key] = &[
-    Key {
-        name: "access_key_id",
-        shape: Shape::Secret,
-        need: Need::Required,
-        doc: "The access key's id (AKLT…, or AKTP… for a temporary one).",
-    },
-    Key {
-        name: "access_key_secret",
-        shape: Shape::Secret,
-        need: Need::Required,
-        doc: "The access key's secret, as shown by the console; it is not decoded.",
-    },
-    Key {
-        name: "session_token",
-        shape: Shape::Secret,
-        need: Need::Optional,
-        doc: "The session token of a temporary access key.",
-    },
-    Key {
-        name: "region",
-        shape: Shape::Text,
-        need: Need::Default("cn-north-1"),
-        doc: "The region that requests are signed for.",
-    },
-];
 
 const SOURCE_KEYS: &[Key] = &[Key {
     name: "app_id",
@@ -115,29 +90,6 @@ const SOURCE_KEYS: &[Key] = &[Key {
 
 /// What is said of the targets of a question.
 type Rows = Vec<(RowId, Result<Seen, Fault>)>;
-
-/// An account's key. It has no Debug.
-struct Credentials {
-    access_key_id: Secret,
-    secret: Secret,
-    session_token: Option<Secret>,
-    region: String,
-}
-
-fn open(account: &Reader<'_>, _: &AccountSettings) -> Option<Session> {
-    let session_token = account.secret("session_token");
-    if session_token.is_none() && account.has("session_token") {
-        return None;
-    }
-    let (access_key_id, secret) = (account.secret("access_key_id"), account.secret("access_key_secret"));
-    let credentials = Credentials {
-        access_key_id: access_key_id?,
-        secret: secret?,
-        session_token,
-        region: account.text("region")?,
-    };
-    Some(Arc::new(credentials))
-}
 
 impl ProviderKind for VolcengineRtc {
     fn name(&self) -> &'static str {
@@ -162,10 +114,10 @@ impl ProviderKind for VolcengineRtc {
         account: &AccountSettings,
         session: &Session,
     ) -> Option<Configured> {
-        let credentials = session.clone().downcast::<Credentials>().ok()?;
+        let caller = session.clone().downcast::<Account>().ok()?;
         let app_id = u32::try_from(source.count("app_id")?).ok()?;
         let endpoint = account.endpoint.as_deref().unwrap_or(ENDPOINT);
-        let Some(client) = client::Client::new(endpoint, app_id, credentials) else {
+        let Some(client) = client::Client::new(endpoint, app_id, caller) else {
             source.complain("account", "the endpoint of its account is no address that can be asked", None);
             return None;
         };

@@ -6,9 +6,12 @@
 //! `denied` (`true`: the key may not ask this) and `token_expires_ms` (Unix milliseconds from which the temporary key is
 //! expired: its token is then as bad as a wrong one).
 //!
+//! With `credentials` = `role` only a role's keys are taken, which `AssumeRole` hands out here too (`sim/role.rs`).
+//!
 //! Deliberately absent: the presigned form of requests, and every other action.
 
 mod received;
+mod role;
 
 use std::collections::VecDeque;
 
@@ -108,14 +111,19 @@ impl Sim {
         if at_s.is_none_or(|at_s| (now_ms.div_euclid(1000) - at_s).abs() > WINDOW_S) {
             return Err(gateway("InvalidTimestamp", 100_006, 400));
         }
-        if scope.service != SERVICE {
+        if scope.service != role::service(request) {
             return Err(gateway("ServiceNotFound", 100_007, 404));
         }
-        if scope.key_id != self.options.key_id {
+        let minted = role::minted(&self.options, now_ms, request, scope.key_id)?;
+        if minted.is_none()
+            && (scope.key_id != self.options.key_id || role::only_handed_out(&self.options, request))
+        {
             return Err(gateway("InvalidAccessKey", 100_009, 401));
         }
         let names: Vec<&str> = parts.signed_headers.split(';').collect();
-        if let Some(token) = &self.options.token {
+        let secret = minted.as_ref().map_or(&self.options.secret, |minted| &minted.secret);
+        let token = minted.as_ref().map(|minted| &minted.token).or(self.options.token.as_ref());
+        if let Some(token) = token {
             let sent = request.header("x-security-token");
             if now_ms >= self.token_expires_ms
                 || !names.contains(&"x-security-token")
@@ -125,7 +133,7 @@ impl Sim {
             }
         }
         if self
-            .signature(request, &scope, x_date, &names)
+            .signature(secret, request, &scope, x_date, &names)
             .is_none_or(|signature| !same(hex::encode(signature).as_bytes(), parts.signature.as_bytes()))
         {
             return Err(gateway("SignatureDoesNotMatch", 100_010, 401));
@@ -135,6 +143,7 @@ impl Sim {
 
     fn signature(
         &self,
+        secret: &str,
         request: &SimRequest<'_>,
         scope: &Scope<'_>,
         x_date: &str,
@@ -163,7 +172,7 @@ impl Sim {
             scope.service,
             sha256_hex(canonical.as_bytes())
         );
-        let day = hmac_sha256(self.options.secret.as_bytes(), scope.day.as_bytes());
+        let day = hmac_sha256(secret.as_bytes(), scope.day.as_bytes());
         let region = hmac_sha256(&day, scope.region.as_bytes());
         let service = hmac_sha256(&region, scope.service.as_bytes());
         Some(hmac_sha256(&hmac_sha256(&service, b"request"), text.as_bytes()))
@@ -172,6 +181,11 @@ impl Sim {
     fn decide(&mut self, world: &World, now_ms: i64, request: &SimRequest<'_>) -> Result<Value, Refusal> {
         match (parameter(request, "Action").as_deref(), parameter(request, "Version").as_deref()) {
             (Some(ACTION), Some(VERSION)) => {}
+            (Some(role::ACTION), Some(role::VERSION)) => {
+                self.authenticate(now_ms, request)?;
+                self.serial += 1;
+                return role::assume(&self.options, now_ms, self.serial, request);
+            }
             (None | Some(""), _) | (_, None | Some("")) => {
                 return Err(gateway("MissingParameter", 100_002, 400));
             }
@@ -232,7 +246,7 @@ impl Sim {
             "RequestId": request_id,
             "Action": parameter(request, "Action").unwrap_or_default(),
             "Version": parameter(request, "Version").unwrap_or_default(),
-            "Service": SERVICE,
+            "Service": role::service(request),
             "Region": region,
         });
         let (status, body) = match outcome {
@@ -247,7 +261,11 @@ impl Sim {
             }
         };
         SimReply {
-            action: if parameter(request, "Action").as_deref() == Some(ACTION) { ACTION } else { "" },
+            action: match parameter(request, "Action").as_deref() {
+                Some(ACTION) => ACTION,
+                Some(role::ACTION) => role::ACTION,
+                _ => "",
+            },
             status,
             headers: vec![("Content-Type", "application/json".into()), ("X-Tt-Logid", request_id)],
             body: body.to_string().into_bytes(),
@@ -258,7 +276,7 @@ impl Sim {
 impl SimApi for Sim {
     fn claims(&self, request: &SimRequest<'_>) -> bool {
         request.path == "/"
-            && (parameter(request, "Action").as_deref() == Some(ACTION)
+            && (matches!(parameter(request, "Action").as_deref(), Some(ACTION | role::ACTION))
                 || request.header("authorization").is_some_and(|text| text.starts_with("HMAC-SHA256 ")))
     }
 
@@ -285,12 +303,13 @@ impl SimApi for Sim {
         reply
     }
 
-    fn account_keys(&self, _: &str) -> Vec<(&'static str, String)> {
+    fn account_keys(&self, base: &str) -> Vec<(&'static str, String)> {
         let mut keys = vec![
             ("access_key_id", quoted(&self.options.key_id)),
             ("access_key_secret", quoted(&self.options.secret)),
         ];
         keys.extend(self.options.token.as_ref().map(|token| ("session_token", quoted(token))));
+        keys.extend(role::account_keys(&self.options, base));
         keys
     }
 

@@ -12,8 +12,10 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::client::Client;
+use super::keys::Credentials;
 use super::sim::Sim;
 use super::*;
+use crate::config::Secret;
 use crate::domain::{Platform, Roster, Target};
 use crate::ports::TransportError;
 use crate::providers::loopback::{Loopback, roster};
@@ -61,12 +63,11 @@ fn credentials() -> Credentials {
         access_key_id: Secret::new(options.key_id),
         secret: Secret::new(options.secret),
         session_token: None,
-        region: "cn-north-1".into(),
     }
 }
 
 fn client_with(credentials: Credentials, app_id: u32) -> Client {
-    Client::new("http://127.0.0.1:18080", app_id, Arc::new(credentials)).expect("an address")
+    Client::new("http://127.0.0.1:18080", app_id, Arc::new(Account::fixed(credentials))).expect("an address")
 }
 
 fn client() -> Client {

@@ -94,7 +94,7 @@ pub fn scene(history: &History) -> Scene {
         entropy: Arc::new(Seeded(Mutex::new(Rng::with_seed(history.seed ^ 2)))),
         env: Arc::new(Nothing),
     };
-    let configuration = configure(&yaml, &Nothing, Path::new(""), 0).unwrap_or_else(|problems| {
+    let configuration = configure(&yaml, &ports.env, Path::new(""), 0).unwrap_or_else(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("seed {}: {}\n{yaml}", history.seed, lines.join("\n"))
     });

@@ -70,10 +70,12 @@ pub fn configured(account: &str, source: &str, targets: &[&str]) -> Configuratio
     let text = format!(
         "accounts:\n  a: {{{account}}}\nsources:\n  s: {{account: a, targets: {targets}, {source}}}\n"
     );
-    configure(&text, &TestEnv::that_answers_everything(), Path::new("/etc"), 0).unwrap_or_else(|problems| {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        panic!("{}", problems.join("\n"))
-    })
+    configure(&text, &TestEnv::that_answers_everything().shared(), Path::new("/etc"), 0).unwrap_or_else(
+        |problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            panic!("{}", problems.join("\n"))
+        },
+    )
 }
 
 /// The first request that a question makes; it gets no answer.

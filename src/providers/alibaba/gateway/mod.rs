@@ -8,6 +8,7 @@
 //!
 //! | switch | meaning |
 //! | --- | --- |
+//! | `credentials` | keys are handed out, and no other is taken; see `sts_sim.rs` |
 //! | `key_inactive` = `true` | the key is disabled |
 //! | `token_expires_ms` | Unix milliseconds from which the token is expired |
 //! | `forbidden` | an action that the key may not call, or `*` |
@@ -29,11 +30,15 @@ use nonces::Nonces;
 use query::canonical;
 use serde_json::{Value, json};
 
+use crate::providers::credentials::minted::{self, Minted};
 use crate::providers::hash;
 use crate::providers::sim::{SimOptions, SimReply, SimRequest};
 
 /// The algorithm that it knows.
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
+
+/// What the ids of temporary keys begin with.
+pub const KEY_START: &str = "STS.";
 
 /// How far a date may be off: "15 min" (the text on V3).
 const CLOCK_TOLERANCE_S: i64 = 15 * 60;
@@ -249,7 +254,16 @@ impl Gateway {
         authorization: &Authorization<'_>,
     ) -> Result<(), Refusal> {
         let key_id = authorization.key_id;
-        if key_id != self.options.key_id {
+        if let Some(minted) = self.minted(request, key_id) {
+            if now_ms < minted.ends_ms {
+                return Ok(());
+            }
+            let words = "Specified SecurityToken is expired.";
+            return Err(Refusal::new(400, "InvalidSecurityToken.Expired", words));
+        }
+        // Where keys are handed out, the account's own one may only get them.
+        let handed_out = self.options.switch("credentials").is_some() && self.product.host != "sts";
+        if key_id != self.options.key_id || handed_out {
             return Err(Refusal::unknown_key());
         }
         if self.options.switch("key_inactive") == Some("true") {
@@ -288,6 +302,12 @@ impl Gateway {
         }
     }
 
+    /// The temporary key of this id, if the request's token says that there is one.
+    fn minted(&self, request: &SimRequest<'_>, key_id: &str) -> Option<Minted> {
+        let token = request.header("x-acs-security-token")?;
+        minted::find(&self.options.secret, KEY_START, token).filter(|minted| minted.key_id == key_id)
+    }
+
     /// Recomputes everything over what was received.
     fn check_signature(
         &self,
@@ -297,7 +317,9 @@ impl Gateway {
         let payload = hash::sha256_hex(request.body);
         let canonical = canonical(request, authorization.signed_headers, &payload);
         let to_sign = format!("{ALGORITHM}\n{}", hash::sha256_hex(&canonical));
-        let expected = hash::hmac_sha256_hex(self.options.secret.as_bytes(), to_sign.as_bytes());
+        let minted = self.minted(request, authorization.key_id);
+        let secret = minted.as_ref().map_or(&self.options.secret, |minted| &minted.secret);
+        let expected = hash::hmac_sha256_hex(secret.as_bytes(), to_sign.as_bytes());
         let stated = request.header("x-acs-content-sha256").unwrap_or_default();
         let same_payload = hash::same(stated.as_bytes(), payload.as_bytes());
         if same_payload && hash::same(authorization.signature.as_bytes(), expected.as_bytes()) {

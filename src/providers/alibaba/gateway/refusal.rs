@@ -24,6 +24,11 @@ impl Refusal {
         Self { status, code: code.into(), message: message.into(), retry_after_ms: None }
     }
 
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
     /// A parameter is missing: `Missing<Name>`.
     pub fn missing(name: &str) -> Self {
         Self::new(400, format!("Missing{name}"), format!("{name} is mandatory for this action."))

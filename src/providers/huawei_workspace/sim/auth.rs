@@ -7,7 +7,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{DOMAIN, REGION, parse_query, second_text};
+use super::{DOMAIN, KEY_START, REGION, parse_query, second_text};
+use crate::providers::credentials::minted::{self, Minted};
 use crate::providers::hash::{hmac_sha256_hex, same, sha256_hex};
 use crate::providers::sim::{SimOptions, SimRequest};
 
@@ -82,6 +83,8 @@ pub struct Guard {
     key_id: String,
     secret: String,
     security_token: Option<String>,
+    /// Whether keys are handed out, and no other is taken.
+    handed_out: bool,
     project_id: String,
     token_life_ms: i64,
     /// When the temporary key ends.
@@ -103,6 +106,7 @@ impl Guard {
             key_id: options.key_id.clone(),
             secret: options.secret.clone(),
             security_token: options.token.clone(),
+            handed_out: options.switch("credentials").is_some(),
             project_id: project_id.to_owned(),
             token_life_ms: i64::from(life_s) * 1000,
             key_ends_ms: until("token_expires_ms"),
@@ -189,14 +193,16 @@ impl Guard {
     ) -> Result<(), Refused> {
         let parts =
             parse_authorization(authorization).ok_or_else(|| Refused::unauthorized("Unauthorized"))?;
-        if parts.access != self.key_id {
+        let sent = request.header("x-security-token").unwrap_or_default();
+        let minted = minted::find(&self.secret, KEY_START, sent).filter(|key| key.key_id == parts.access);
+        if minted.is_none() && (parts.access != self.key_id || self.handed_out) {
             let tail = format!("Get secretKey failed,ak:{},err:ak not exist", parts.access);
             return Err(Refused::unauthorized(&tail));
         }
         if now_ms < self.locked_until_ms {
             return Err(Refused::unauthorized("AK access failed to reach the limit,forbidden."));
         }
-        let verified = self.verify(now_ms, request, &parts);
+        let verified = self.verify(now_ms, request, &parts, minted.as_ref());
         if verified.is_ok() {
             self.failures = 0;
             return Ok(());
@@ -214,7 +220,10 @@ impl Guard {
         now_ms: i64,
         request: &SimRequest<'_>,
         parts: &Authorization<'_>,
+        minted: Option<&Minted>,
     ) -> Result<(), Refused> {
+        let secret = minted.map_or(&self.secret, |minted| &minted.secret);
+        let known = minted.map_or(self.security_token.as_deref(), |minted| Some(&minted.token));
         let expired = || Refused::unauthorized("calc ak sk signature fail:signature expired");
         let date = request.header("x-sdk-date").ok_or_else(expired)?;
         let sent = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", date)
@@ -223,10 +232,12 @@ impl Guard {
         if (sent.timestamp().as_millisecond() - now_ms).abs() > CLOCK_MS {
             return Err(expired());
         }
+        // A temporary key that has ended is told like a date that is off.
+        if minted.is_some_and(|minted| now_ms >= minted.ends_ms) {
+            return Err(expired());
+        }
         let signs = |name: &str| parts.signed.contains(&name);
-        if self.security_token.as_deref() != request.header("x-security-token")
-            || (self.security_token.is_some() && !signs("x-security-token"))
-        {
+        if known != request.header("x-security-token") || (known.is_some() && !signs("x-security-token")) {
             return Err(Refused::unauthorized("Unauthorized"));
         }
         if self.security_token.is_some() && now_ms >= self.key_ends_ms {
@@ -240,7 +251,7 @@ impl Guard {
         let canonical =
             canonical.filter(|_| signs("host") && signs("x-sdk-date")).ok_or_else(|| wrong(""))?;
         let string = format!("SDK-HMAC-SHA256\n{date}\n{}", sha256_hex(canonical.as_bytes()));
-        let signature = hmac_sha256_hex(self.secret.as_bytes(), string.as_bytes());
+        let signature = hmac_sha256_hex(secret.as_bytes(), string.as_bytes());
         if same(signature.as_bytes(), parts.signature.as_bytes()) { Ok(()) } else { Err(wrong(&canonical)) }
     }
 }

@@ -217,7 +217,7 @@ fn configured(account: &str, source: &str) -> Result<(), String> {
          sources: {{s: {{account: h, provider: huawei_workspace, {source} targets: [a]}}}}\n"
     );
     let env = crate::config::testing::MemoryEnv::default();
-    let read = crate::providers::configure::configure(&yaml, &env, std::path::Path::new("/etc"), 0);
+    let read = crate::providers::configure::configure(&yaml, &env.shared(), std::path::Path::new("/etc"), 0);
     read.map(|_| ()).map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 

@@ -10,7 +10,7 @@ fn read(account: &str, source: &str) -> Result<Configuration, String> {
          openim\n{source}    targets: [two, gone]\n"
     );
     let env = MemoryEnv::default().with_var("IM_SECRET", CANARY);
-    configure(&text, &env, std::path::Path::new("/etc/presence"), 0).map_err(|problems| {
+    configure(&text, &env.shared(), std::path::Path::new("/etc/presence"), 0).map_err(|problems| {
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         assert!(!text.contains("canary"), "{text}");
         text

@@ -14,13 +14,13 @@ fn a_ready_token_is_used_without_a_login_and_never_renewed() {
         let reply: Value = serde_json::from_slice(&sim.answer(&world(), NOW_MS, &request).body).unwrap();
         reply["data"]["token"].as_str().unwrap().to_owned()
     });
-    let client = client_with(Login::Ready(Secret::new(token)));
+    let client = client_with(Login::Ready(Written::fixed(Secret::new(token))));
     good(&loopback, &client);
     shared.with(Sim::kick_all);
     let failed = failure(&loopback, &client);
     assert_eq!((failed.fault, failed.message.contains("1506")), (Fault::Unauthorized, true));
     assert_eq!(loopback.sent(), ["get_users_online_status", "get_users_online_status"]);
-    let unsendable = client_with(Login::Ready(Secret::new("canary\n")));
+    let unsendable = client_with(Login::Ready(Written::fixed(Secret::new("canary\n"))));
     assert_eq!(failure(&loopback, &unsendable).fault, Fault::Unauthorized);
 }
 

@@ -109,11 +109,12 @@ fn an_answer_that_is_cut_at_any_byte_turns_nobody_offline() {
 #[test]
 fn an_endpoint_may_have_a_port_and_a_path_and_must_be_an_address() {
     for endpoint in ["https://127.0.0.1:443", "http://127.0.0.1:80", "http://gate.example/a%20b/c"] {
-        let client = Client::new(endpoint, 123_456, Arc::new(credentials())).expect("an address");
+        let client =
+            Client::new(endpoint, 123_456, Arc::new(Account::fixed(credentials()))).expect("an address");
         ask(&loopback(), &client, &roster(&["10001"])).0.expect(endpoint);
     }
-    assert!(Client::new("no address", 1, Arc::new(credentials())).is_none());
-    assert!(Client::new("", 1, Arc::new(credentials())).is_none());
+    assert!(Client::new("no address", 1, Arc::new(Account::fixed(credentials()))).is_none());
+    assert!(Client::new("", 1, Arc::new(Account::fixed(credentials()))).is_none());
 }
 
 #[test]
