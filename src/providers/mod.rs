@@ -132,11 +132,6 @@ pub trait Provider: Send + Sync {
         let _ = id;
         Ok(())
     }
-    /// Reads the account's secret files again, and says whether its credentials are others than at the last call; of an
-    /// account's sources one is told so. Cheap, and without the network: for whoever waits for a refused account.
-    fn refreshed(&self) -> bool {
-        false
-    }
     /// Whether its answers tell what each connection runs on.
     fn tells_platforms(&self) -> bool {
         false

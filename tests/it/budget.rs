@@ -97,7 +97,7 @@ impl Play {
             entropy: Arc::new(Seeded(Mutex::new(Rng::with_seed(2)))),
             env: Arc::new(Nothing),
         };
-        let configuration = configure(&yaml, &Nothing, Path::new(""), 0).unwrap_or_else(|problems| {
+        let configuration = configure(&yaml, &ports.env, Path::new(""), 0).unwrap_or_else(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             panic!("{}", lines.join("\n"))
         });

@@ -6,6 +6,7 @@ mod budget;
 mod canary;
 mod cli;
 mod contract;
+mod credentials;
 mod docs;
 mod end_to_end;
 mod env;
