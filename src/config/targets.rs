@@ -103,7 +103,7 @@ pub fn read_targets(
     }
     let files = read_names(reader)?;
     let (mut roster, inline) = (inline.clone()?, Arc::new(inline?));
-    if let Err(problems) = read_files(reader.context().env, &files, accepts, &mut roster) {
+    if let Err(problems) = read_files(reader.context().env.as_ref(), &files, accepts, &mut roster) {
         for problem in problems {
             let path = format!("{}[{}]", reader.path_of("files"), problem.number);
             let place =

@@ -20,6 +20,7 @@ use presence_exporter::providers::{REGISTRY, sim};
 use presence_exporter::simulator::faults::Kind;
 use serde_json::Value;
 
+use crate::credentials::{ID_TOKEN, WAYS, Way};
 use crate::stage::{Script, Stage, meddled};
 
 /// Key ids are shaped like secrets and kept like them.
@@ -42,6 +43,13 @@ const CANARIES: &[&str] = &[
     "eyJhbGciOiJIUz",
     // What the simulated IAM gives out.
     "MIISIM",
+    // What the simulated clouds hand out, and what they hand it out for: secrets and tokens of temporary keys, tokens of
+    // metadata, the address of a service, an identity provider's token.
+    "simsecret",
+    "SIMSTS.",
+    "SIMMETA.",
+    "SIMURI.4711",
+    "canary-id-token-4716",
     "HMAC-SHA256",
     "Signature=",
     "SignedHeaders",
@@ -94,6 +102,11 @@ fn watch_for_user_tokens(body: &mut Value) {
 
 /// Simulators that know the canaries, and a configuration that holds them; nobody polls yet.
 fn stage() -> Stage {
+    stage_of(&[], Path::new(""))
+}
+
+/// The same with keys that are handed out in these ways, some of them for the token in a file.
+fn stage_of(ways: &[&Way], token_file: &Path) -> Stage {
     let mut script =
         Script { polls: false, kinds: meddled(REGISTRY, watch_for_user_tokens), ..Script::default() };
     script.setup.timeout = Duration::from_secs(1);
@@ -106,6 +119,9 @@ fn stage() -> Stage {
             _ => sim::SimOptions { token: Some(TOKEN.into()), ..options },
         };
         script = script.api(kind.name(), options);
+    }
+    for way in ways {
+        script = way.switched(script, token_file, 3600);
     }
     script.target("openim", PLANTED).edit(|yaml| with_proxy(&yaml)).play()
 }
@@ -204,9 +220,11 @@ fn pages(address: &str) -> String {
     pages.concat()
 }
 
-fn run_through_everything(format: &str) {
-    let stage = stage();
+fn run_through_everything(format: &str, ways: &[&Way]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let token_file = folder.path().join("token");
+    fs::write(&token_file, ID_TOKEN).expect("the folder is ours");
+    let stage = stage_of(ways, &token_file);
     let config = folder.path().join("config.yaml");
     fs::write(&config, &stage.yaml).expect("the folder is ours");
     let exporter = Exporter::start(&config, format, folder.path().join("log"));
@@ -254,7 +272,26 @@ fn struck(stage: &Stage) -> Vec<usize> {
 
 #[test]
 fn no_log_and_no_page_holds_a_secret_whatever_goes_wrong() {
-    crate::contract::together(&["json", "logfmt"], |format| run_through_everything(format));
+    crate::contract::together(&["json", "logfmt"], |format| run_through_everything(format, &[]));
+}
+
+#[test]
+fn nothing_holds_a_key_that_was_handed_out_or_what_it_was_handed_out_for() {
+    let sets = [
+        ("json", ["role", "ecs"]),
+        ("logfmt", ["oidc", "id_token"]),
+        ("json", ["ecs", "ecs"]),
+        ("logfmt", ["uri", "ecs"]),
+    ];
+    crate::contract::together(&sets, |(format, [alibaba, huawei])| {
+        let way = |provider: &str, word: &str| {
+            let found = WAYS.iter().find(|way| way.providers.contains(&provider) && way.word == word);
+            found.unwrap_or_else(|| panic!("no way {word} of {provider}"))
+        };
+        let ways =
+            [way("alibaba_mqtt", alibaba), way("volcengine_rtc", "role"), way("huawei_workspace", huawei)];
+        run_through_everything(format, &ways);
+    });
 }
 
 #[test]

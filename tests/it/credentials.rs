@@ -17,8 +17,9 @@ use crate::stage::{PAST_PAUSES, Script, Stage, reason};
 /// How long a key lives here; it is due after four fifths of that.
 const LIFE_S: u64 = 1200;
 
-/// How far time moves at once: less than answers count, and less than what is left of a key when it falls due.
-const LEAP: Duration = Duration::from_secs(180);
+/// How far time moves at once: less than answers count, and less than what is left of a key when it falls due. Metadata
+/// hand out keys that have lived for up to half of their life already: a fifth of the rest is two minutes.
+const LEAP: Duration = Duration::from_secs(90);
 
 /// One way to credentials.
 pub struct Way {
@@ -86,8 +87,8 @@ fn each_way_gets_its_key_and_the_next_one_before_it_is_missed() {
         let stage = way.stage(&file);
         stage.wait_for_truth();
         let first = asked(&stage, way.action);
-        // Three lives of a key.
-        for _ in 0..(3 * LIFE_S / LEAP.as_secs()) {
+        // Two lives of a key.
+        for _ in 0..(2 * LIFE_S / LEAP.as_secs()) {
             stage.leap(LEAP);
             stage.wait_for_truth();
         }
@@ -98,7 +99,7 @@ fn each_way_gets_its_key_and_the_next_one_before_it_is_missed() {
         // One key for all sources of the account: no question got one of its own.
         let renewals = asked(&stage, way.action) - first;
         let per_key = first.max(1);
-        assert!((3 * per_key..=8 * per_key).contains(&renewals), "{}: {renewals} of {per_key}", way.action);
+        assert!((2 * per_key..=6 * per_key).contains(&renewals), "{}: {renewals} of {per_key}", way.action);
     });
 }
 
@@ -111,16 +112,18 @@ fn a_refused_renewal_keeps_the_key_until_its_end_and_then_says_unauthorized() {
         let kind = Kind::Worded(Trouble::Unauthorized);
         let refusing = Incident { action: Some(way.action.into()), ..Incident::always("all", kind) };
         stage.simulator.set_faults(vec![refusing]);
-        // Up to the last minutes of the key's life, which is refused anew from 960 s on.
-        for _ in 0..6 {
-            stage.leap(LEAP);
-            stage.wait_for_truth();
-        }
         let struck = || stage.simulator.record().entries().iter().filter(|e| e.fault.is_some()).count();
+        // Into the last minutes of the key's life.
+        for _ in 0..=(LIFE_S / LEAP.as_secs()) {
+            if struck() == 0 {
+                stage.leap(LEAP);
+                stage.wait_for_truth();
+            }
+        }
         assert!(struck() >= 1, "{}: nobody asked for the next key", way.action);
         // Past its end, and past the time that answers count.
-        for _ in 0..3 {
-            stage.leap(LEAP);
+        for _ in 0..4 {
+            stage.leap(2 * LEAP);
         }
         for (source, _) in stage.sources() {
             stage.wait_for_unknown(&source, reason(Fault::Unauthorized));

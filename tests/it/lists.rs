@@ -95,7 +95,7 @@ impl Play {
             entropy: Arc::new(Seeded(Mutex::new(Rng::with_seed(2)))),
             env: files.clone(),
         };
-        let configuration = configure(&yaml, &*files, Path::new(""), 0).unwrap_or_else(|problems| {
+        let configuration = configure(&yaml, &ports.env, Path::new(""), 0).unwrap_or_else(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             panic!("{}\n{yaml}", lines.join("\n"))
         });

@@ -26,7 +26,7 @@ fn planned(
     yaml: &str,
     worlds: &dyn Fn(&Inputs<'_>) -> (Vec<World>, Vec<World>),
 ) -> BTreeMap<String, (u64, u64)> {
-    let configuration = configuration(yaml, &Nothing);
+    let configuration = configuration(yaml, Nothing);
     let inputs = Inputs::of(&configuration);
     let (least, most) = worlds(&inputs);
     let plan = inputs.plan_between(&least, &most, Assumptions::default());
@@ -196,7 +196,7 @@ fn a_million_targets_are_planned_in_under_a_second() {
 #[test]
 fn everybody_was_asked_once_by_the_time_that_the_plan_gives_for_the_first_picture() {
     let hour = Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS));
-    let configuration = configuration(&hour.yaml(), &Nothing);
+    let configuration = configuration(&hour.yaml(), Nothing);
     let inputs = Inputs::of(&configuration);
     let plan = inputs.plan(&Assumptions::default());
     let given: BTreeMap<String, f64> =
@@ -211,7 +211,7 @@ fn everybody_was_asked_once_by_the_time_that_the_plan_gives_for_the_first_pictur
 #[test]
 fn whoever_leaves_is_shown_as_offline_within_the_delay_of_the_plan() {
     let hour = Hour::of(hour::leaving_world(60));
-    let configuration = configuration(&hour.yaml(), &Nothing);
+    let configuration = configuration(&hour.yaml(), Nothing);
     let inputs = Inputs::of(&configuration);
     let given: BTreeMap<String, f64> = inputs
         .subjects

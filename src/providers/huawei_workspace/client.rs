@@ -3,23 +3,22 @@
 //! What it keeps between questions is the table of sessions, where each desktop was last seen free, and what is still to
 //! be read. It does not decide what any of it means ([`super::map`], [`super::sessions`], [`super::windows`] do).
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::account::{Account, Auth, Keyed, Proof};
+use super::account::Account;
+use super::asking::Run;
 use super::map::{self, Joined, Listing, Rows, Subject};
 use super::pages::{Next, Pager};
 use super::records::Record;
-use super::replies::{judge, read_desktops, read_records};
+use super::replies::{read_desktops, read_records};
 use super::sessions::{Cuts, Login, Table};
-use super::token::{PasswordLogin, Token};
 use super::windows::{BACK_MAX_MS, Backlog, OVERLAP_MS, Window, minute_text};
 use super::{LIST_DESKTOPS, LIST_RECORDS, cost};
-use crate::domain::{Fault, Moment, Roster, Session, Tick};
+use crate::domain::{Fault, Moment, Roster, Tick};
 use crate::ports::BoxFuture;
-use crate::providers::http::{Failure, Net, Reply};
-use crate::providers::{Action, Answer, Costs, Provider, Question, Step};
+use crate::providers::http::{Failure, Net};
+use crate::providers::{Answer, Costs, Provider, Question, Step};
 
 /// Rows asked for in a page: the schema's maximum for connect-desktops ("maximum: 1000", API definitions; its text says
 /// 2000), and the documented one for login records ("0-1000", the interface's page). A server may send fewer.
@@ -125,24 +124,6 @@ impl Provider for Workspace {
     }
 }
 
-/// One question's way: the net, whether its token was renewed, and the targets' sessions that came by.
-struct Run<'a> {
-    net: &'a Net,
-    roster: &'a Roster,
-    renewed: AtomicBool,
-    sessions: Mutex<Vec<Session>>,
-}
-
-impl<'a> Run<'a> {
-    fn new(net: &'a Net, roster: &'a Roster) -> Self {
-        Self { net, roster, renewed: AtomicBool::new(false), sessions: Mutex::default() }
-    }
-
-    fn into_sessions(self) -> Vec<Session> {
-        self.sessions.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Workspace {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
@@ -188,7 +169,8 @@ impl Workspace {
         loop {
             let text = offset.to_string();
             let query = [("limit", PAGE_ROWS), ("offset", text.as_str())];
-            let page = self.get(run, &LIST_DESKTOPS, "connect-desktops", &query, read_desktops).await?;
+            let page =
+                self.account.get(run, &LIST_DESKTOPS, "connect-desktops", &query, read_desktops).await?;
             at_ms.get_or_insert(page.at_ms);
             let count = page.rows.len();
             listing.take(page.rows);
@@ -300,7 +282,8 @@ impl Workspace {
             ];
             query.extend(window.user.as_deref().map(|user| ("user_name", user)));
             query.extend(window.computer.as_deref().map(|computer| ("computer_name", computer)));
-            let page = self.get(run, &LIST_RECORDS, "connections/desktops", &query, read_records).await?;
+            let page =
+                self.account.get(run, &LIST_RECORDS, "connections/desktops", &query, read_records).await?;
             let count = page.rows.len();
             let mine = |record: &&Record| record.is_of(run.roster, self.subject);
             let sessions = page.rows.iter().flatten().filter(mine).filter_map(Record::session);
@@ -321,84 +304,6 @@ impl Workspace {
             }
         }
     }
-
-    /// One page. A refusal renews the token, or gets another key, once a question.
-    async fn get<T: Send>(
-        &self,
-        run: &Run<'_>,
-        action: &'static Action,
-        tail: &str,
-        query: &[(&str, &str)],
-        read: fn(&Reply) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let asked = Asked { action, tail, query, read };
-        match &self.account.auth {
-            Auth::Key(keyed) => self.get_by_key(run, keyed, &asked).await,
-            Auth::Password(login) => self.get_by_token(run, login, &asked).await,
-        }
-    }
-
-    async fn get_by_key<T: Send>(
-        &self,
-        run: &Run<'_>,
-        keyed: &Keyed,
-        asked: &Asked<'_, T>,
-    ) -> Result<T, Failure> {
-        let mut lease = keyed.keeper.lease(run.net).await?;
-        loop {
-            let proof = Proof::Key(&lease.key, &keyed.project_id);
-            let (answer, _) = self.ask_page(run, &proof, lease.key.token.is_some(), asked).await;
-            match answer {
-                Err(refusal)
-                    if refusal.fault == Fault::Unauthorized && !run.renewed.swap(true, Ordering::Relaxed) =>
-                {
-                    lease = keyed.keeper.renewed(&lease, refusal, run.net).await?;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn get_by_token<T: Send>(
-        &self,
-        run: &Run<'_>,
-        login: &PasswordLogin,
-        asked: &Asked<'_, T>,
-    ) -> Result<T, Failure> {
-        let mut dead: Option<Token> = None;
-        loop {
-            let token = login.token(run.net, dead.as_ref()).await?;
-            let (answer, refused) = self.ask_page(run, &Proof::Token(&token), false, asked).await;
-            if answer.is_ok() || !refused || run.renewed.swap(true, Ordering::Relaxed) {
-                return answer;
-            }
-            dead = Some(token);
-        }
-    }
-
-    /// One page with this proof, and whether a new token may help.
-    async fn ask_page<T: Send>(
-        &self,
-        run: &Run<'_>,
-        proof: &Proof<'_>,
-        temporary: bool,
-        asked: &Asked<'_, T>,
-    ) -> (Result<T, Failure>, bool) {
-        let refused = AtomicBool::new(false);
-        let build = |stamp: &_| self.account.request(proof, asked.tail, asked.query, stamp);
-        let judge =
-            |reply: &Reply| judge(run.net, reply, temporary, &refused).and_then(|()| (asked.read)(reply));
-        let answer = run.net.call_page(asked.action, build, judge).await;
-        (answer, refused.into_inner())
-    }
-}
-
-/// What a page is asked for with, whoever asks.
-struct Asked<'a, T> {
-    action: &'static Action,
-    tail: &'a str,
-    query: &'a [(&'a str, &'a str)],
-    read: fn(&Reply) -> Result<T, Failure>,
 }
 
 /// How reading something beside the window went.

@@ -29,6 +29,7 @@
 //! It does not discover desktops or read the statistics interfaces.
 
 mod account;
+mod asking;
 mod client;
 mod cost;
 mod errors;

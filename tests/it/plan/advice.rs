@@ -24,7 +24,7 @@ fn yaml(account: &str, first: &str, second: &str) -> String {
 }
 
 fn plan(yaml: &str) -> Plan {
-    Inputs::of(&configuration(yaml, &Nothing)).plan(&Assumptions::default())
+    Inputs::of(&configuration(yaml, Nothing)).plan(&Assumptions::default())
 }
 
 /// The configuration with the advice written into it, as a person would: a key's line is replaced, or added.
@@ -59,12 +59,12 @@ fn what_is_advised_makes_the_configuration_fit() {
         let before = yaml(account, first, second);
         let over = plan(&before);
         assert!(!over.accounts[0].fits, "{account}{first}{second}");
-        assert_eq!(quota::problems(&configuration(&before, &Nothing)).len(), 1);
+        assert_eq!(quota::problems(&configuration(&before, Nothing)).len(), 1);
         let advice = &over.accounts[0].advice;
         assert!(!advice.is_empty() && advice.iter().all(|one| one.change.starts_with(words)), "{advice:?}");
         let after = applied(&before, advice);
         assert!(plan(&after).accounts[0].fits, "{advice:?} in\n{after}");
-        assert!(quota::problems(&configuration(&after, &Nothing)).is_empty());
+        assert!(quota::problems(&configuration(&after, Nothing)).is_empty());
     }
 }
 
@@ -100,11 +100,11 @@ fn a_quota_that_no_interval_fits_is_called_so() {
 #[test]
 fn a_problem_stands_at_the_quota_and_shedding_is_the_operators_choice() {
     let over = yaml("    requests_per_hour: 100\n", "", "");
-    let problems = quota::problems(&configuration(&over, &Nothing));
+    let problems = quota::problems(&configuration(&over, Nothing));
     let line = (1_u32..).zip(over.lines()).find(|(_, line)| line.contains("requests_per_hour")).unwrap().0;
     assert_eq!((problems[0].place.line, problems[0].path.as_str()), (line, "accounts.main"));
     let shed = over.replace("    requests_per_hour: 100\n", "    requests_per_hour: 100\n    shed: true\n");
-    assert!(quota::problems(&configuration(&shed, &Nothing)).is_empty());
+    assert!(quota::problems(&configuration(&shed, Nothing)).is_empty());
     assert!(!plan(&shed).accounts[0].fits);
 }
 
@@ -112,7 +112,7 @@ fn a_problem_stands_at_the_quota_and_shedding_is_the_operators_choice() {
 fn a_change_is_seen_as_early_as_is_asked_for_once_the_advice_is_taken() {
     for seconds in [60, 45, 20, 10] {
         let before = yaml("", "    interval: 1m\n", "    leave_delay: 2s\n");
-        let configuration = configuration(&before, &Nothing);
+        let configuration = configuration(&before, Nothing);
         let inputs = Inputs::of(&configuration);
         let max = std::time::Duration::from_secs(seconds);
         let advice: Vec<Advice> = (0..2).flat_map(|source| inputs.sooner(source, max)).collect();
@@ -124,7 +124,7 @@ fn a_change_is_seen_as_early_as_is_asked_for_once_the_advice_is_taken() {
         assert!(after.accounts[0].fits);
     }
     let before = yaml("", "", "");
-    let configuration = configuration(&before, &Nothing);
+    let configuration = configuration(&before, Nothing);
     let advice = Inputs::of(&configuration).sooner(0, std::time::Duration::from_secs(2));
     assert!(advice[0].change.contains("no interval and no timeout"), "{advice:?}");
 }

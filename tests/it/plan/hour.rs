@@ -38,8 +38,9 @@ pub struct Hour {
 }
 
 /// Reads a configuration.
-pub fn configuration(yaml: &str, env: &dyn Env) -> Configuration {
-    configure(yaml, env, Path::new(""), 0).unwrap_or_else(|problems| {
+pub fn configuration(yaml: &str, env: impl Env + 'static) -> Configuration {
+    let env: Arc<dyn Env> = Arc::new(env);
+    configure(yaml, &env, Path::new(""), 0).unwrap_or_else(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{}\n{yaml}", lines.join("\n"))
     })
@@ -190,7 +191,7 @@ impl Hour {
             entropy: Arc::new(Seeded(Mutex::new(Rng::with_seed(2)))),
             env: Arc::new(Nothing),
         };
-        let exporter = Exporter::assemble(configuration(&yaml, &Nothing), ports).expect("there is a way out");
+        let exporter = Exporter::assemble(configuration(&yaml, Nothing), ports).expect("there is a way out");
         let store = exporter.store();
         let (_stop, stopped) = watch::channel(false);
         let began = clock.now();

@@ -14,7 +14,7 @@ use crate::providers::configure::configure;
 use crate::providers::credentials::Source as _;
 use crate::providers::loopback::{Loopback, roster};
 use crate::providers::sim::{SimApi, SimOptions, SimReply, SimRequest, Trouble, World};
-use crate::providers::{Answer, Failure, Net, Provider, Question, Step};
+use crate::providers::{Answer, Costs, Failure, Net, Provider, Question, Step};
 
 /// Reads an account with these keys; the problems as printed.
 fn problems(env: &Arc<ChangingEnv>, account: &str) -> String {
@@ -191,6 +191,10 @@ struct Lessee(Keeper<Ways>);
 impl Provider for Lessee {
     fn round(&self) -> Vec<Step> {
         Vec::new()
+    }
+
+    fn costs(&self) -> Costs {
+        Costs::of([])
     }
 
     fn ask<'a>(&'a self, _: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
