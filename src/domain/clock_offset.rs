@@ -112,7 +112,7 @@ mod tests {
                 at += there + back;
                 let ahead = offset.ahead_seconds().expect("an answer came") * 1000.0;
                 let error = (ahead - ms(behind_ms)).abs();
-                prop_assert!(error <= (1000.0 + ms(i64::try_from(there + back).unwrap())) / 2.0 + 1.0, "{error} ms");
+                prop_assert!(error <= f64::midpoint(1000.0, ms(i64::try_from(there + back).unwrap())) + 1.0, "{error} ms");
             }
         }
     }

@@ -21,11 +21,11 @@ use hour::{BEGIN_MS, Counts, Hour, configuration};
 /// How many subjects each provider has: more than one batch for each that has batches.
 const SIZE: usize = 240;
 
+/// The numbers of the least and of the most that may happen.
+type Worlds<'a> = dyn Fn(&Inputs<'_>) -> (Vec<World>, Vec<World>) + 'a;
+
 /// What the plan says of each provider's actions, at the floor and at the ceiling, in the first hour.
-fn planned(
-    yaml: &str,
-    worlds: &dyn Fn(&Inputs<'_>) -> (Vec<World>, Vec<World>),
-) -> BTreeMap<String, (u64, u64)> {
+fn planned(yaml: &str, worlds: &Worlds<'_>) -> BTreeMap<String, (u64, u64)> {
     let configuration = configuration(yaml, Nothing);
     let inputs = Inputs::of(&configuration);
     let (least, most) = worlds(&inputs);

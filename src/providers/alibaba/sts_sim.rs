@@ -36,7 +36,7 @@ const URI_SECRET: &str = "SIMURI.4711";
 const METADATA_TOKEN: &str = "SIMMETA.";
 /// Metadata tokens that are remembered.
 const TOKENS_MAX: usize = 64;
-/// How long a key lives if nobody says otherwise: "DurationSeconds … default 3600".
+/// How long a key lives if nobody says otherwise: "`DurationSeconds` … default 3600".
 const LIFE_S: i64 = 3600;
 
 const STS: Product = Product {
@@ -122,7 +122,7 @@ impl<A: SimApi> Issuing<A> {
     }
 
     fn assume_role_with_oidc(&mut self, now_ms: i64, request: &SimRequest<'_>) -> SimReply {
-        let issued = self.check_oidc(request).and_then(|params| {
+        let issued = check_oidc(request).and_then(|params| {
             let told = params.filled("OIDCToken").ok_or_else(|| Refusal::missing("OIDCToken"))?;
             let known = self.options.switch("oidc_token").unwrap_or_default();
             if params.filled("OIDCProviderArn") != Some(PROVIDER) {
@@ -142,23 +142,6 @@ impl<A: SimApi> Issuing<A> {
                 SimReply { action: ASSUME_ROLE_WITH_OIDC.name, ..refused }
             }
         }
-    }
-
-    /// This call is not signed, and has its common parameters in the query.
-    fn check_oidc(&self, request: &SimRequest<'_>) -> Result<Params, Refusal> {
-        let params = Params::of(request).ok_or_else(|| Refusal::invalid("Parameter"))?;
-        if *request.method != Method::POST && *request.method != Method::GET {
-            return Err(Refusal::new(400, "UnsupportedHTTPMethod", "This http method is not supported."));
-        }
-        if params.filled("Version") != Some(STS_VERSION) {
-            return Err(Refusal::invalid("Version"));
-        }
-        if request.query.contains("OIDCToken") {
-            // The real service takes it there too; nobody who cares for logs sends it so.
-            return Err(Refusal::invalid("OIDCToken"));
-        }
-        params.filled("Timestamp").ok_or_else(|| Refusal::missing("Timestamp"))?;
-        Ok(params)
     }
 
     fn of_role(&mut self, now_ms: i64, params: &Params, action: &str) -> Result<Value, Refusal> {
@@ -237,6 +220,23 @@ impl<A: SimApi> Issuing<A> {
         let key = self.mint(now_ms + self.life_ms(LIFE_S));
         handed_out(CREDENTIALS_URI.name, &key)
     }
+}
+
+/// This call is not signed, and has its common parameters in the query.
+fn check_oidc(request: &SimRequest<'_>) -> Result<Params, Refusal> {
+    let params = Params::of(request).ok_or_else(|| Refusal::invalid("Parameter"))?;
+    if *request.method != Method::POST && *request.method != Method::GET {
+        return Err(Refusal::new(400, "UnsupportedHTTPMethod", "This http method is not supported."));
+    }
+    if params.filled("Version") != Some(STS_VERSION) {
+        return Err(Refusal::invalid("Version"));
+    }
+    if request.query.contains("OIDCToken") {
+        // The real service takes it there too; nobody who cares for logs sends it so.
+        return Err(Refusal::invalid("OIDCToken"));
+    }
+    params.filled("Timestamp").ok_or_else(|| Refusal::missing("Timestamp"))?;
+    Ok(params)
 }
 
 fn fields(key: &Minted) -> Value {

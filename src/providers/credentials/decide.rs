@@ -55,7 +55,10 @@ impl Term {
     pub fn new(from: Tick, life: Option<Duration>) -> Self {
         match life {
             None => Self { renew_at: Tick::from_micros(u64::MAX), ends_at: None },
-            Some(life) => Self { renew_at: from + (life - MARGIN.min(life / 5)), ends_at: Some(from + life) },
+            Some(life) => {
+                let early = life.saturating_sub(MARGIN.min(life / 5));
+                Self { renew_at: from + early, ends_at: Some(from + life) }
+            }
         }
     }
 

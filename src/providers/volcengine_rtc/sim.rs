@@ -132,50 +132,12 @@ impl Sim {
                 return Err(Refusal { code: "InvalidSecretToken", number: None, status: 401 });
             }
         }
-        if self
-            .signature(secret, request, &scope, x_date, &names)
+        if signature(secret, request, &scope, x_date, &names)
             .is_none_or(|signature| !same(hex::encode(signature).as_bytes(), parts.signature.as_bytes()))
         {
             return Err(gateway("SignatureDoesNotMatch", 100_010, 401));
         }
         Ok(())
-    }
-
-    fn signature(
-        &self,
-        secret: &str,
-        request: &SimRequest<'_>,
-        scope: &Scope<'_>,
-        x_date: &str,
-        names: &[&str],
-    ) -> Option<[u8; 32]> {
-        let body_hash = sha256_hex(request.body);
-        if request.header("x-content-sha256").is_some_and(|sent| sent != body_hash) {
-            return None;
-        }
-        let mut canonical = format!("{}\n{}\n", request.method, recoded_path(request.path));
-        canonical += &recoded_query(request.query);
-        canonical.push('\n');
-        for name in names {
-            let value = request.header(name)?.trim();
-            let value = match (*name, value.rsplit_once(':')) {
-                ("host", Some((host, "80" | "443"))) => host,
-                _ => value,
-            };
-            canonical.extend([name, ":", value, "\n"]);
-        }
-        canonical.extend(["\n", &names.join(";"), "\n", &body_hash]);
-        let text = format!(
-            "HMAC-SHA256\n{x_date}\n{}/{}/{}/request\n{}",
-            scope.day,
-            scope.region,
-            scope.service,
-            sha256_hex(canonical.as_bytes())
-        );
-        let day = hmac_sha256(secret.as_bytes(), scope.day.as_bytes());
-        let region = hmac_sha256(&day, scope.region.as_bytes());
-        let service = hmac_sha256(&region, scope.service.as_bytes());
-        Some(hmac_sha256(&hmac_sha256(&service, b"request"), text.as_bytes()))
     }
 
     fn decide(&mut self, world: &World, now_ms: i64, request: &SimRequest<'_>) -> Result<Value, Refusal> {
@@ -271,6 +233,42 @@ impl Sim {
             body: body.to_string().into_bytes(),
         }
     }
+}
+
+fn signature(
+    secret: &str,
+    request: &SimRequest<'_>,
+    scope: &Scope<'_>,
+    x_date: &str,
+    names: &[&str],
+) -> Option<[u8; 32]> {
+    let body_hash = sha256_hex(request.body);
+    if request.header("x-content-sha256").is_some_and(|sent| sent != body_hash) {
+        return None;
+    }
+    let mut canonical = format!("{}\n{}\n", request.method, recoded_path(request.path));
+    canonical += &recoded_query(request.query);
+    canonical.push('\n');
+    for name in names {
+        let value = request.header(name)?.trim();
+        let value = match (*name, value.rsplit_once(':')) {
+            ("host", Some((host, "80" | "443"))) => host,
+            _ => value,
+        };
+        canonical.extend([name, ":", value, "\n"]);
+    }
+    canonical.extend(["\n", &names.join(";"), "\n", &body_hash]);
+    let text = format!(
+        "HMAC-SHA256\n{x_date}\n{}/{}/{}/request\n{}",
+        scope.day,
+        scope.region,
+        scope.service,
+        sha256_hex(canonical.as_bytes())
+    );
+    let day = hmac_sha256(secret.as_bytes(), scope.day.as_bytes());
+    let region = hmac_sha256(&day, scope.region.as_bytes());
+    let service = hmac_sha256(&region, scope.service.as_bytes());
+    Some(hmac_sha256(&hmac_sha256(&service, b"request"), text.as_bytes()))
 }
 
 impl SimApi for Sim {

@@ -65,7 +65,7 @@ fn later(tick: Tick, micros: u64) -> Tick {
 fn stall(raw: u64) -> u64 {
     match raw % 7 {
         0 => raw % 400_000,
-        1 if raw % 5 == 0 => raw * 50_000,
+        1 if raw.is_multiple_of(5) => raw * 50_000,
         2 | 3 => raw % 4_000,
         _ => 0,
     }

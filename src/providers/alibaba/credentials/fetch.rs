@@ -326,16 +326,18 @@ fn read_sts(net: &Net, reply: &Reply) -> Result<Fetched<Credentials>, Failure> {
     answer.credentials.read(reply)
 }
 
+/// What the services that hand keys out say beside the key.
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow, rename = "Code")]
+    code: Option<Cow<'a, str>>,
+}
+
 fn read_handed_out(reply: &Reply) -> Result<Fetched<Credentials>, Failure> {
     if !reply.status.is_success() {
         return Err(status_failure(reply));
     }
     // A refusal has no key in it, so its code is looked for first.
-    #[derive(Deserialize)]
-    struct Said<'a> {
-        #[serde(borrow, rename = "Code")]
-        code: Option<Cow<'a, str>>,
-    }
     let said: Said<'_> = reply.json()?;
     if let Some(code) = said.code.filter(|code| code != "Success") {
         return Err(Failure::with_code(Fault::Unauthorized, &code));
