@@ -41,6 +41,8 @@ pub struct Polling {
     line: Line,
     breaker: Breaker,
     meter: Arc<BudgetMeter>,
+    /// How fast the account went when that was last looked at, in requests a second.
+    rate: f64,
     /// By source: how far our clock is ahead of its provider's.
     offsets: Vec<Arc<Mutex<ClockOffset>>>,
     /// When secret files were last looked at.
@@ -85,6 +87,7 @@ impl Polling {
         let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
         let changes = Changes::new(task.sources.len());
         Self {
+            rate: budget.rate(now),
             task,
             shared,
             budget,
@@ -281,8 +284,14 @@ impl Polling {
     }
 
     /// One line and one gauge where somebody is parked or let in again.
-    fn tell(&self, done: &Done, (parked, forbidden): (Option<Fault>, bool)) {
+    fn tell(&mut self, done: &Done, (parked, forbidden): (Option<Fault>, bool)) {
         let (account, source) = (&self.task.name, &self.task.sources[done.job.source].name);
+        let rate = self.budget.rate(done.ended.tick);
+        if rate < self.rate {
+            let requests_per_second = format!("{rate:.2}");
+            warn!(%account, requests_per_second, "the provider throttles; the account goes slower for a while");
+        }
+        self.rate = rate;
         match (parked, self.breaker.parked_for()) {
             (None, Some(fault)) => {
                 warn!(%account, %fault, "the account is refused; it is tried with one question now and then");

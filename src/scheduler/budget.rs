@@ -142,9 +142,11 @@ impl Budget {
         self.ledger.lock()[self.account].held = until;
     }
 
-    /// The provider throttled a request: from now on the account is slower for a while. Whether that changed the rate.
-    pub fn throttled(&self, now: Tick) -> bool {
-        self.ledger.lock()[self.account].adaptive.as_mut().is_some_and(|adaptive| adaptive.throttled(now))
+    /// The provider throttled a request: from now on the account is slower for a while.
+    pub fn throttled(&self, now: Tick) {
+        if let Some(adaptive) = self.ledger.lock()[self.account].adaptive.as_mut() {
+            adaptive.throttled(now);
+        }
     }
 
     /// Requests a second that the account may send at present: the quota, or less after a throttle.

@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::warn;
-
 use super::budget::Budget;
 use crate::domain::{ClockOffset, Fault, Moment};
 use crate::ports::{BoxFuture, Clock, Request, Response, Transport, TransportError};
@@ -75,9 +73,8 @@ impl Gate for AccountGate {
 
     fn failed(&self, action: &'static Action, fault: Fault) {
         self.telemetry.failure(&self.account, self.provider, action.name, fault);
-        if fault == Fault::Throttled && self.budget.throttled(self.clock.now().tick) {
-            let rate = self.budget.rate(self.clock.now().tick);
-            warn!(account = %self.account, rate, "the provider throttles; the account goes half as fast for a while");
+        if fault == Fault::Throttled {
+            self.budget.throttled(self.clock.now().tick);
         }
     }
 }
