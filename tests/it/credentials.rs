@@ -12,7 +12,7 @@ use presence_exporter::simulator::Incident;
 use presence_exporter::simulator::faults::Kind;
 
 use crate::contract::together;
-use crate::stage::{PAST_PAUSES, Script, Stage, reason};
+use crate::stage::{PAST_PAUSES, Script, Stage, reason, still_world};
 
 /// How long a key lives here; it is due after four fifths of that.
 const LIFE_S: u64 = 1200;
@@ -63,8 +63,10 @@ impl Way {
     }
 
     fn stage(&self, token_file: &Path) -> Stage {
-        let kinds = self.providers.iter().map(|name| find(name).expect("it is registered")).collect();
-        self.switched(Script { kinds, ..Script::default() }, token_file, LIFE_S).play()
+        let kinds: Vec<_> = self.providers.iter().map(|name| find(name).expect("it is registered")).collect();
+        let of_kinds = kinds.clone();
+        let world = Box::new(move |now_ms| still_world(&of_kinds, 10, now_ms));
+        self.switched(Script { kinds, world, ..Script::default() }, token_file, LIFE_S).play()
     }
 }
 
