@@ -36,6 +36,9 @@ pub const EXCLUDED: &[(&str, &str)] = &[
     ),
 ];
 
+/// How long a forbidden kind of question is left alone at most.
+const PARKED: Duration = Duration::from_secs(300);
+
 /// Without a failure for so long, nobody pauses any more: pauses and key locks last five minutes each at most.
 const RECOVERED: Duration = Duration::from_secs(700);
 
@@ -385,6 +388,9 @@ impl Eye<'_> {
             UnknownReason::Fault(fault) => fault,
             reason => return Err(format!("{reason:?} cannot be")),
         };
+        // What is forbidden is not asked for a while, and whoever would have been asked about is told why: the refusal
+        // itself may be older than the last answer to another kind of question.
+        let since = if fault == Fault::Forbidden { since.back(PARKED) } else { since };
         let because = |call: &Call| {
             call.server == source.server
                 && call.ended.is_some_and(|ended| since <= ended.tick)
