@@ -83,8 +83,7 @@ impl Exporter {
         let (mut installed, mut places, mut lists) = (Vec::new(), Vec::new(), Vec::new());
         for (source, (max_age, delay)) in configuration.sources.into_iter().zip(freshness) {
             let account = &configuration.accounts[source.account].settings.name;
-            let actions: Vec<&'static str> = source.kind.actions().iter().map(|action| action.name).collect();
-            telemetry.register(account, source.kind.name(), &actions);
+            telemetry.register(account, source.kind.name(), &source.actions());
             installed.push(Installed { spec: spec(&source, max_age, delay), roster: source.roster.clone() });
             lists.extend(source.lists.clone().map(|lists| (places.len(), lists)));
             places.push((source.account, by_account[source.account].len()));

@@ -85,8 +85,7 @@ fn narrow(source: &mut Source, ids: &[String]) -> Result<(), String> {
 fn gate(configuration: &Configuration, source: &Source, ports: &Ports) -> Result<Arc<dyn Gate>, String> {
     let settings = &configuration.accounts[source.account].settings;
     let telemetry = Telemetry::new(env!("CARGO_PKG_VERSION"), "unknown", "unknown");
-    let actions: Vec<&'static str> = source.kind.actions().iter().map(|action| action.name).collect();
-    telemetry.register(&settings.name, source.kind.name(), &actions);
+    telemetry.register(&settings.name, source.kind.name(), &source.actions());
     Ok(Arc::new(AccountGate {
         account: Arc::from(settings.name.as_str()),
         provider: source.kind.name(),

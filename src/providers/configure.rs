@@ -70,6 +70,19 @@ pub struct Source {
     pub lists: Option<TargetLists>,
 }
 
+impl Source {
+    /// The names of the calls that it makes, those of getting keys and tokens included: what is counted from 0 on.
+    pub fn actions(&self) -> Vec<&'static str> {
+        let mut names: Vec<&'static str> = Vec::new();
+        for charge in self.provider.costs().charges {
+            if !names.contains(&charge.action.name) {
+                names.push(charge.action.name);
+            }
+        }
+        names
+    }
+}
+
 /// Reads the text of a configuration file that stands in folder `base`. `generation` numbers this reading.
 pub fn configure(
     text: &str,

@@ -113,4 +113,11 @@ impl Costs {
     pub fn of(charges: impl Into<Vec<Charge>>) -> Self {
         Self { charges: charges.into(), cheaper: None }
     }
+
+    /// These calls too.
+    #[must_use]
+    pub fn and(mut self, charges: Vec<Charge>) -> Self {
+        self.charges.extend(charges);
+        self
+    }
 }

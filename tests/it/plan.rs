@@ -14,9 +14,9 @@ use presence_exporter::scheduler::plan::calls::Asking;
 use presence_exporter::scheduler::plan::{Assumptions, Inputs, Payer, Subject, World};
 use presence_exporter::simulator::Scenario;
 
-use crate::simulation::play::Nothing;
+use crate::credentials::{WAYS, Way};
 use crate::stage::still_world;
-use hour::{BEGIN_MS, Counts, Hour, configuration};
+use hour::{BEGIN_MS, Counts, Hour, TokenFile, configuration};
 
 /// How many subjects each provider has: more than one batch for each that has batches.
 const SIZE: usize = 240;
@@ -26,7 +26,7 @@ type Worlds<'a> = dyn Fn(&Inputs<'_>) -> (Vec<World>, Vec<World>) + 'a;
 
 /// What the plan says of each provider's actions, at the floor and at the ceiling, in the first hour.
 fn planned(yaml: &str, worlds: &Worlds<'_>) -> BTreeMap<String, (u64, u64)> {
-    let configuration = configuration(yaml, Nothing);
+    let configuration = configuration(yaml, TokenFile);
     let inputs = Inputs::of(&configuration);
     let (least, most) = worlds(&inputs);
     let plan = inputs.plan_between(&least, &most, Assumptions::default());
@@ -104,6 +104,59 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
             .source_key("huawei_workspace", "subject: user")
             .interval(Duration::from_secs(41))
     });
+}
+
+/// Hours in which every way of handing out keys is taken once, several in one hour where they are of different clouds.
+fn hours_with_keys(hour: &dyn Fn() -> Hour) -> Vec<(Vec<&'static str>, Hour)> {
+    let mut rounds: Vec<Vec<&'static Way>> = Vec::new();
+    for way in WAYS {
+        match rounds.iter_mut().find(|round| round.iter().all(|known| known.providers != way.providers)) {
+            Some(round) => round.push(way),
+            None => rounds.push(vec![way]),
+        }
+    }
+    let with = |round: Vec<&Way>| {
+        let actions = round.iter().map(|way| way.action).collect();
+        (actions, round.into_iter().fold(hour(), Hour::keys))
+    };
+    rounds.into_iter().map(with).collect()
+}
+
+#[test]
+fn keys_that_are_handed_out_cost_what_the_plan_says_to_the_call() {
+    let hours = hours_with_keys(&|| Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS)));
+    assert!(hours.len() >= 4, "Alibaba Cloud has four ways");
+    for (actions, hour) in hours {
+        assert_planned_is_counted(&format!("{actions:?}"), |_| hour.clone());
+    }
+    // Shorter lives: the first key and three more within the hour.
+    let (actions, hour) = hours_with_keys(&|| Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS))).swap_remove(0);
+    let short = hour.replace("    role_arn: ", "    role_duration: 20m\n    role_arn: ");
+    assert_planned_is_counted(&format!("{actions:?} for 20 minutes"), |_| short.clone());
+}
+
+#[test]
+fn calls_for_keys_are_counted_from_zero_on_where_an_account_makes_them_and_nowhere_else() {
+    let still = || Hour::of(still_world(REGISTRY, 3, BEGIN_MS));
+    let counted = |page: &str, action: &str| {
+        let label = format!("action=\"{action}\"");
+        let lines: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("presence_exporter_api_requests_total{") && line.contains(&label))
+            .collect();
+        assert!(lines.iter().all(|line| line.ends_with("} 0")), "{lines:?}");
+        lines.len()
+    };
+    for (actions, hour) in hours_with_keys(&still) {
+        let page = hour.first_page();
+        for action in actions {
+            assert!(counted(&page, action) >= 1, "{action}\n{page}");
+        }
+    }
+    let page = still().first_page();
+    for way in WAYS {
+        assert_eq!(counted(&page, way.action), 0, "{}", way.action);
+    }
 }
 
 #[test]
@@ -196,7 +249,7 @@ fn a_million_targets_are_planned_in_under_a_second() {
 #[test]
 fn everybody_was_asked_once_by_the_time_that_the_plan_gives_for_the_first_picture() {
     let hour = Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS));
-    let configuration = configuration(&hour.yaml(), Nothing);
+    let configuration = configuration(&hour.yaml(), TokenFile);
     let inputs = Inputs::of(&configuration);
     let plan = inputs.plan(&Assumptions::default());
     let given: BTreeMap<String, f64> =
@@ -211,7 +264,7 @@ fn everybody_was_asked_once_by_the_time_that_the_plan_gives_for_the_first_pictur
 #[test]
 fn whoever_leaves_is_shown_as_offline_within_the_delay_of_the_plan() {
     let hour = Hour::of(hour::leaving_world(60));
-    let configuration = configuration(&hour.yaml(), Nothing);
+    let configuration = configuration(&hour.yaml(), TokenFile);
     let inputs = Inputs::of(&configuration);
     let given: BTreeMap<String, f64> = inputs
         .subjects

@@ -141,8 +141,7 @@ fn page(configuration: &Configuration, inputs: &Inputs<'_>) -> PageReport {
     let mut exhibits = Vec::new();
     for (number, source) in configuration.sources.iter().enumerate() {
         let account = &configuration.accounts[source.account].settings.name;
-        let actions: Vec<&'static str> = source.kind.actions().iter().map(|action| action.name).collect();
-        telemetry.register(account, source.kind.name(), &actions);
+        telemetry.register(account, source.kind.name(), &source.actions());
         let has_log = source.provider.round().iter().any(|step| matches!(step, Step::Log { .. }));
         if has_log {
             telemetry.sessions(&source.settings.name, source.kind.name(), source.target_kind.as_str());

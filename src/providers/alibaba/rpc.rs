@@ -12,9 +12,10 @@ use super::credentials::{Account, Credentials};
 use super::errors;
 use super::sign::{Unsigned, sign};
 use crate::domain::Fault;
+use crate::providers::credentials::Source as _;
 use crate::providers::hash::sha256_hex;
 use crate::providers::http::{Failure, Net, Reply, Stamp};
-use crate::providers::{Action, http as wire};
+use crate::providers::{Action, Charge, http as wire};
 
 /// One product's API at one address, asked as one account.
 pub struct Api {
@@ -99,6 +100,11 @@ impl Api {
     /// Whether the account's credentials changed since the last call.
     pub fn refreshed(&self) -> bool {
         self.account.keeper.refreshed()
+    }
+
+    /// The calls that getting the account's keys takes.
+    pub fn key_charges(&self) -> Vec<Charge> {
+        self.account.keeper.source().charges()
     }
 
     async fn once<T>(

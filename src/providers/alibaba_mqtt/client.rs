@@ -115,7 +115,7 @@ impl Provider for Client {
         let arrivals = Charge { action: &TRACE, per: Per::Online { again: None } };
         let mut charges = vec![Charge { action, per: Per::Batch }];
         charges.extend(self.trace_region.is_some().then_some(arrivals));
-        Costs { charges, cheaper }
+        Costs { charges, cheaper }.and(self.api.key_charges())
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {

@@ -88,7 +88,11 @@ pub static TRACE: Action = Action {
     source: "QueryMqttTraceDevice: one ClientId; Limits on API calls: 500 calls/s",
 };
 
-static ACTIONS: [&Action; 3] = [&SESSIONS, &SESSION, &TRACE];
+/// Every call, those of getting keys included.
+static ACTIONS: [&Action; 7] = {
+    let [role, oidc, metadata, uri] = alibaba::credentials::fetch::ACTIONS;
+    [&SESSIONS, &SESSION, &TRACE, role, oidc, metadata, uri]
+};
 
 /// A source's keys beside the common ones.
 const KEYS: &[Key] = &[

@@ -92,7 +92,8 @@ impl Provider for Client {
     fn costs(&self) -> Costs {
         if self.exact {
             let cheaper = Some(Cheaper { setting: "exact: false", action: &STATISTICS });
-            return Costs { charges: vec![Charge { action: &CLIENTS, per: Per::Batch }], cheaper };
+            let charges = vec![Charge { action: &CLIENTS, per: Per::Batch }];
+            return Costs { charges, cheaper }.and(self.api.key_charges());
         }
         let again = Some(u32::from(map::DETAIL_EVERY));
         Costs::of([
@@ -100,6 +101,7 @@ impl Provider for Client {
             Charge { action: &CLIENTS, per: Per::Online { again } },
             Charge { action: &CLIENTS, per: Per::LeftOut },
         ])
+        .and(self.api.key_charges())
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {

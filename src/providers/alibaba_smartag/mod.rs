@@ -71,7 +71,11 @@ pub static CLIENTS: Action = Action {
     source: "DescribeUserOnlineClients, parameter UserName: one; no limit is published",
 };
 
-static ACTIONS: [&Action; 2] = [&STATISTICS, &CLIENTS];
+/// Every call, those of getting keys included.
+static ACTIONS: [&Action; 6] = {
+    let [role, oidc, metadata, uri] = alibaba::credentials::fetch::ACTIONS;
+    [&STATISTICS, &CLIENTS, role, oidc, metadata, uri]
+};
 
 /// A source's keys beside the common ones.
 const KEYS: &[Key] = &[

@@ -28,6 +28,11 @@ const REFUSED_FIRST: Duration = Duration::from_secs(60);
 /// The longest such wait.
 const REFUSED_MAX: Duration = Duration::from_secs(300);
 
+/// After how long a key of this life is renewed.
+pub fn kept(life: Duration) -> Duration {
+    life.saturating_sub(MARGIN.min(life / 5))
+}
+
 /// What is done about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -55,10 +60,7 @@ impl Term {
     pub fn new(from: Tick, life: Option<Duration>) -> Self {
         match life {
             None => Self { renew_at: Tick::from_micros(u64::MAX), ends_at: None },
-            Some(life) => {
-                let early = life.saturating_sub(MARGIN.min(life / 5));
-                Self { renew_at: from + early, ends_at: Some(from + life) }
-            }
+            Some(life) => Self { renew_at: from + kept(life), ends_at: Some(from + life) },
         }
     }
 

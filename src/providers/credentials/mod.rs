@@ -27,7 +27,7 @@ use decide::{Attempt, Decision, PUT_OFF, Term, decide};
 pub use written::{Secrets, Written};
 
 use super::http::Reply;
-use super::{Failure, Net};
+use super::{Action, Charge, Failure, Net, Per};
 use crate::domain::{Fault, Tick};
 use crate::ports::BoxFuture;
 
@@ -43,6 +43,14 @@ pub trait Source: Send + Sync {
     fn reread(&self) -> bool;
     /// Gets a key; of secrets as written that asks nobody. Requests go through `net`.
     fn fetch<'a>(&'a self, net: &'a Net) -> BoxFuture<'a, Result<Fetched<Self::Key>, Failure>>;
+    /// The calls that getting keys takes; see [`charge`].
+    fn charges(&self) -> Vec<Charge>;
+}
+
+/// So many calls of an action for each key, one key for all sources of the account. `life`: how long each key lives;
+/// `None`: whoever hands it out decides that, and no document says how.
+pub fn charge(action: &'static Action, calls: u32, life: Option<Duration>) -> Charge {
+    Charge { action, per: Per::Token { least: calls, most: calls, life: life.map(decide::kept) } }
 }
 
 /// A key as it came.

@@ -79,6 +79,10 @@ impl Source for Hand {
             Ok(Fetched { key, from, life })
         })
     }
+
+    fn charges(&self) -> Vec<Charge> {
+        Vec::new()
+    }
 }
 
 struct Stage {

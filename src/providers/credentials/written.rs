@@ -10,7 +10,7 @@ use super::{Fetched, Source};
 use crate::config::{Reader, Reread, Secret, SecretSource};
 use crate::domain::Fault;
 use crate::ports::BoxFuture;
-use crate::providers::{Failure, Net};
+use crate::providers::{Charge, Failure, Net};
 
 /// Some secrets of one account, in an order that their owner knows. It has no Debug.
 pub struct Secrets(Vec<Option<Slot>>);
@@ -135,5 +135,10 @@ impl<K: Send + Sync> Source for Written<K> {
     fn fetch<'a>(&'a self, net: &'a Net) -> BoxFuture<'a, Result<Fetched<K>, Failure>> {
         let from = net.now().tick;
         Box::pin(std::future::ready(self.key().map(|key| Fetched { key, from, life: None })))
+    }
+
+    /// None: they are there.
+    fn charges(&self) -> Vec<Charge> {
+        Vec::new()
     }
 }

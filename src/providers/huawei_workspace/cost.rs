@@ -10,6 +10,7 @@ use super::client::{
 use super::windows::{BACK_MAX_MS, DAY_MS, HOUR_MS, OVERLAP_MS};
 use super::{CREATE_TOKEN, LIST_DESKTOPS, LIST_RECORDS, token};
 use crate::providers::cost::{Pages, Rows};
+use crate::providers::credentials::Source as _;
 use crate::providers::{Charge, Costs, Past, Per};
 
 /// Rows asked for in a page, as the client asks.
@@ -28,9 +29,12 @@ pub fn of(workspace: &Workspace) -> Costs {
     if !workspace.records_only {
         charges.push(Charge { action: &LIST_DESKTOPS, per: pages(Rows::Everything) });
     }
-    if let Auth::Password(_) = workspace.account.auth {
-        let per = Per::Token { least: 1, most: 1, life: Some(token::KEPT) };
-        charges.push(Charge { action: &CREATE_TOKEN, per });
+    match &workspace.account.auth {
+        Auth::Password(_) => {
+            let per = Per::Token { least: 1, most: 1, life: Some(token::KEPT) };
+            charges.push(Charge { action: &CREATE_TOKEN, per });
+        }
+        Auth::Key(keyed) => charges.extend(keyed.keeper.source().charges()),
     }
     Costs::of(charges)
 }

@@ -17,9 +17,9 @@ use super::errors;
 use crate::config::Secret;
 use crate::domain::Fault;
 use crate::ports::{BoxFuture, Env, Request};
-use crate::providers::Action;
-use crate::providers::credentials::{Fetched, Secrets, Source, Written, life, time_ms};
+use crate::providers::credentials::{Fetched, Secrets, Source, Written, charge, life, time_ms};
 use crate::providers::http::{Failure, Net, Reply, Stamp};
+use crate::providers::{Action, Charge};
 
 /// How long a metadata token lives, in seconds: what the vendor's clients ask for.
 const METADATA_TOKEN_S: &str = "21600";
@@ -192,6 +192,20 @@ impl Source for Keys {
                 Self::Federated(federated) => federated.fetch(net).await,
             }
         })
+    }
+
+    fn charges(&self) -> Vec<Charge> {
+        match self {
+            #[cfg(test)]
+            Self::Fixed(_) => Vec::new(),
+            Self::Written(_) => Vec::new(),
+            // The token and the key.
+            Self::Ecs { .. } => vec![charge(&METADATA, 2, None)],
+            Self::Federated(_) => {
+                let life = Some(Duration::from_secs(FEDERATED_S.into()));
+                vec![charge(&ID_TOKEN, 1, life), charge(&SECURITY_TOKEN, 1, life)]
+            }
+        }
     }
 }
 

@@ -101,7 +101,8 @@ pub static CREATE_TOKEN: Action = Action {
     source: "IAM API, KeystoneCreateUserTokenByPassword: a token lives for 24 hours",
 };
 
-static ACTIONS: &[&Action] = &[&LIST_DESKTOPS, &LIST_RECORDS, &CREATE_TOKEN];
+static ACTIONS: &[&Action] =
+    &[&LIST_DESKTOPS, &LIST_RECORDS, &CREATE_TOKEN, &keys::METADATA, &keys::ID_TOKEN, &keys::SECURITY_TOKEN];
 
 const SOURCE_KEYS: &[Key] = &[
     Key {

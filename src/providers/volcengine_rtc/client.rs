@@ -14,6 +14,7 @@ use crate::config::Secret;
 use crate::domain::{Fault, Target};
 use crate::ports::{BoxFuture, Request};
 use crate::providers::conn_key::ConnHasher;
+use crate::providers::credentials::Source as _;
 use crate::providers::hash::sha256_hex;
 use crate::providers::http::{Reply, Stamp, status_failure};
 use crate::providers::loose::Loose;
@@ -146,7 +147,7 @@ impl Provider for Client {
     }
 
     fn costs(&self) -> Costs {
-        Costs::of([Charge { action: &ACTION, per: Per::Batch }])
+        Costs::of([Charge { action: &ACTION, per: Per::Batch }]).and(self.account.keeper.source().charges())
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {

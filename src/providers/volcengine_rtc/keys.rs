@@ -19,10 +19,10 @@ use crate::config::{AccountSettings, Key, Need, Reader, Secret, Shape};
 use crate::domain::Fault;
 use crate::ports::{BoxFuture, Request};
 use crate::providers::credentials::ways::{Way, fits};
-use crate::providers::credentials::{Fetched, Keeper, Secrets, Source, Written, life, time_ms};
+use crate::providers::credentials::{Fetched, Keeper, Secrets, Source, Written, charge, life, time_ms};
 use crate::providers::hash::sha256_hex;
 use crate::providers::http::{Reply, Stamp, status_failure};
-use crate::providers::{Action, Failure, Net, Session};
+use crate::providers::{Action, Charge, Failure, Net, Session};
 
 /// The version of STS.
 pub(super) const STS_VERSION: &str = "2018-01-01";
@@ -210,6 +210,11 @@ impl Source for Keys {
             let key = self.key.key()?;
             net.call(&ASSUME_ROLE, |stamp| role.request(&key, stamp), |reply| read_role_key(net, reply)).await
         })
+    }
+
+    fn charges(&self) -> Vec<Charge> {
+        let assumed = |role: &Role| charge(&ASSUME_ROLE, 1, Some(Duration::from_secs(role.seconds)));
+        self.role.iter().map(assumed).collect()
     }
 }
 

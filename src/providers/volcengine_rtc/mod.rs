@@ -70,7 +70,7 @@ static ACTION: Action = Action {
 };
 
 /// Every call.
-static ACTIONS: &[&Action] = &[&ACTION];
+static ACTIONS: &[&Action] = &[&ACTION, &keys::ASSUME_ROLE];
 
 /// The cloud: who signs, and where to.
 pub(crate) static CLOUD: Cloud = Cloud {

@@ -1,6 +1,7 @@
 //! An hour of polling all providers on virtual time, with nothing in the way, and the simulator's count of it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use presence_exporter::daemon::Exporter;
 use presence_exporter::domain::presence::Presence;
+use presence_exporter::exposition::Format;
+use presence_exporter::http::Control as _;
 use presence_exporter::ports::{Clock as _, Env, Ports};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::{Configuration, configure};
@@ -16,7 +19,8 @@ use presence_exporter::simulator::{Core, Options, Setup, setup};
 use presence_exporter::store::Store;
 use tokio::sync::watch;
 
-use crate::simulation::play::{Nothing, Seeded};
+use crate::credentials::{ID_TOKEN, Way as KeyWay};
+use crate::simulation::play::Seeded;
 use crate::simulation::wire::{Way, Wire};
 use crate::stage::still_world;
 use crate::virtual_time::VirtualClock;
@@ -26,10 +30,28 @@ pub const BEGIN_MS: i64 = 1_700_000_000_000;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// An environment of one file, with the token of whoever the clouds trust.
+pub struct TokenFile;
+
+impl TokenFile {
+    const PATH: &str = "/token";
+}
+
+impl Env for TokenFile {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn read(&self, path: &Path, _: u64) -> io::Result<String> {
+        let known = path == Path::new(Self::PATH);
+        known.then(|| ID_TOKEN.to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
 /// Calls by action.
 pub type Counts = BTreeMap<String, u64>;
 
 /// A world and how it is asked about.
+#[derive(Clone)]
 pub struct Hour {
     options: Options,
     world: Arc<World>,
@@ -77,6 +99,18 @@ impl Hour {
         let known = self.options.api.remove(provider).unwrap_or_default();
         self.options.api.insert(provider.into(), known.with(name, value));
         self
+    }
+
+    /// With keys that are handed out in this way, and live for so many seconds unless they are asked for a while.
+    pub fn keys(self, way: &KeyWay) -> Self {
+        // A key of a role lives for as long as is asked; what others hand out outlives the hour.
+        let lives = matches!(way.word, "ecs" | "uri").then_some(("key_life_s", "43200"));
+        let file = [("oidc_token_file", TokenFile::PATH), ("id_token_file", TokenFile::PATH)];
+        let told = [("credentials", way.word), ("oidc_token", ID_TOKEN), ("id_token", ID_TOKEN)];
+        way.providers.iter().fold(self, |hour, provider| {
+            let switches = told.into_iter().chain(file).chain(lives);
+            switches.fold(hour, |hour, (name, value)| hour.switch(provider, name, value))
+        })
     }
 
     /// Whether any API has this switch set so.
@@ -127,6 +161,22 @@ impl Hour {
         }
         drop(log);
         (yaml, counts)
+    }
+
+    /// The page before anything was asked.
+    pub fn first_page(&self) -> String {
+        let ports = Ports {
+            network: Arc::new(presence_exporter::net::HttpNetwork),
+            clock: VirtualClock::new(BEGIN_MS),
+            entropy: Arc::new(Seeded(Mutex::new(Rng::with_seed(2)))),
+            env: Arc::new(TokenFile),
+        };
+        let exporter =
+            Exporter::assemble(configuration(&self.yaml(), TokenFile), ports).expect("there is a way out");
+        let mut page = Vec::new();
+        let mut pieces = exporter.desk().page(Format::Text, &[]).map_err(|_| "no source was named").unwrap();
+        while pieces.next_piece(&mut page) {}
+        String::from_utf8(page).expect("it is text")
     }
 
     /// After how many seconds every target of each source was known.
@@ -189,9 +239,10 @@ impl Hour {
             network: Arc::new(Way(wire.clone())),
             clock: clock.clone(),
             entropy: Arc::new(Seeded(Mutex::new(Rng::with_seed(2)))),
-            env: Arc::new(Nothing),
+            env: Arc::new(TokenFile),
         };
-        let exporter = Exporter::assemble(configuration(&yaml, Nothing), ports).expect("there is a way out");
+        let exporter =
+            Exporter::assemble(configuration(&yaml, TokenFile), ports).expect("there is a way out");
         let store = exporter.store();
         let (_stop, stopped) = watch::channel(false);
         let began = clock.now();

@@ -16,10 +16,10 @@ use super::{Credentials, is_header_word};
 use crate::config::Secret;
 use crate::domain::Fault;
 use crate::ports::{Env, Request};
-use crate::providers::Action;
 use crate::providers::alibaba::rpc::{self, Address};
-use crate::providers::credentials::{Fetched, life, time_ms};
+use crate::providers::credentials::{Fetched, charge, life, time_ms};
 use crate::providers::http::{Failure, Net, Reply, Stamp, status_failure};
+use crate::providers::{Action, Charge};
 
 /// The version of STS.
 pub const STS_VERSION: &str = "2015-04-01";
@@ -70,6 +70,9 @@ pub static CREDENTIALS_URI: Action = Action {
     source: "the vendor's SDKs, URI credentials: one GET",
 };
 
+/// Every call that an account may make to get a key.
+pub static ACTIONS: [&Action; 4] = [&ASSUME_ROLE, &ASSUME_ROLE_WITH_OIDC, &METADATA, &CREDENTIALS_URI];
+
 /// Where keys are asked for.
 pub struct Places {
     /// STS.
@@ -104,6 +107,19 @@ impl Recipe {
     /// Whether something that is sent is another by now than what was sent.
     pub fn changed(&self) -> bool {
         matches!(self, Self::Oidc(oidc) if oidc.changed())
+    }
+
+    /// The calls that it takes.
+    pub fn charges(&self) -> Vec<Charge> {
+        let assumed = |action, role: &Role| charge(action, 1, Some(Duration::from_secs(role.seconds)));
+        match self {
+            Self::Key(_) => Vec::new(),
+            Self::Role(_, role) => vec![assumed(&ASSUME_ROLE, role)],
+            Self::Oidc(oidc) => vec![assumed(&ASSUME_ROLE_WITH_OIDC, &oidc.role)],
+            // The token, the role's name unless it is known, the key.
+            Self::Ecs(ecs) => vec![charge(&METADATA, 2 + u32::from(ecs.role.is_none()), None)],
+            Self::Uri(_) => vec![charge(&CREDENTIALS_URI, 1, None)],
+        }
     }
 }
 
@@ -309,9 +325,6 @@ struct Temporary<'a> {
     token: Cow<'a, str>,
     #[serde(borrow, rename = "Expiration")]
     expiration: Cow<'a, str>,
-    /// Metadata and services say `Success` here; STS says nothing.
-    #[serde(borrow, rename = "Code")]
-    code: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -326,7 +339,7 @@ fn read_sts(net: &Net, reply: &Reply) -> Result<Fetched<Credentials>, Failure> {
     answer.credentials.read(reply)
 }
 
-/// What the services that hand keys out say beside the key.
+/// What metadata and services say beside the key: `Success`, or why there is none. STS says nothing.
 #[derive(Deserialize)]
 struct Said<'a> {
     #[serde(borrow, rename = "Code")]
@@ -348,9 +361,6 @@ fn read_handed_out(reply: &Reply) -> Result<Fetched<Credentials>, Failure> {
 
 impl Temporary<'_> {
     fn read(&self, reply: &Reply) -> Result<Fetched<Credentials>, Failure> {
-        if let Some(code) = self.code.as_deref().filter(|code| *code != "Success") {
-            return Err(Failure::with_code(Fault::Unauthorized, code));
-        }
         let life = life(reply, time_ms(&self.expiration)?)?;
         let secret = |text: &str| Secret::new(text);
         let key = Credentials::new(secret(&self.id), secret(&self.secret), Some(secret(&self.token)));

@@ -6,7 +6,7 @@ use super::profile::Profile;
 use crate::config::Secret;
 use crate::ports::BoxFuture;
 use crate::providers::credentials::{Fetched, Source, Written};
-use crate::providers::{Failure, Net};
+use crate::providers::{Charge, Failure, Net};
 
 /// Where an account's key comes from.
 pub struct Ways {
@@ -67,5 +67,9 @@ impl Source for Ways {
 
     fn fetch<'a>(&'a self, net: &'a Net) -> BoxFuture<'a, Result<Fetched<Credentials>, Failure>> {
         Box::pin(async move { fetch(&self.recipe()?, &self.places, net).await })
+    }
+
+    fn charges(&self) -> Vec<Charge> {
+        self.recipe().map(|recipe| recipe.charges()).unwrap_or_default()
     }
 }
