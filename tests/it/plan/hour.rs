@@ -51,7 +51,6 @@ impl Env for TokenFile {
 pub type Counts = BTreeMap<String, u64>;
 
 /// A world and how it is asked about.
-#[derive(Clone)]
 pub struct Hour {
     options: Options,
     world: Arc<World>,
@@ -101,7 +100,7 @@ impl Hour {
         self
     }
 
-    /// With keys that are handed out in this way, and live for so many seconds unless they are asked for a while.
+    /// With keys that are handed out in this way.
     pub fn keys(self, way: &KeyWay) -> Self {
         // A key of a role lives for as long as is asked; what others hand out outlives the hour.
         let lives = matches!(way.word, "ecs" | "uri").then_some(("key_life_s", "43200"));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::config::Secret;
@@ -14,7 +15,7 @@ use crate::providers::configure::configure;
 use crate::providers::credentials::Source as _;
 use crate::providers::loopback::{Loopback, roster};
 use crate::providers::sim::{SimApi, SimOptions, SimReply, SimRequest, Trouble, World};
-use crate::providers::{Answer, Costs, Failure, Net, Provider, Question, Step};
+use crate::providers::{Answer, Costs, Failure, Net, Per, Provider, Question, Step};
 
 /// Reads an account with these keys; the problems as printed.
 fn problems(env: &Arc<ChangingEnv>, account: &str) -> String {
@@ -330,12 +331,65 @@ fn an_answer_that_is_no_key_is_a_bad_answer_and_is_never_quoted() {
         assert_eq!(failure.fault, Fault::BadAnswer, "{body}: {}", failure.message);
         assert!(!failure.message.contains("canary"), "{}", failure.message);
     }
-    let there = loopback(options_of("uri"));
-    there.meddle(|_, _| Ok(reply(200, r#"{"Code": "Failed", "Message": "canary"}"#)));
-    let failure =
-        lease(&there, fetch::Recipe::Uri(Secret::new("http://h/sim-credentials"))).expect_err("no key");
-    assert_eq!(failure.fault, Fault::Unauthorized);
-    assert!(!failure.message.contains("canary"), "{}", failure.message);
+}
+
+#[test]
+fn a_code_that_is_no_success_refuses_whatever_stands_beside_it() {
+    const GOOD: &str = r#""AccessKeyId": "STS.canary", "AccessKeySecret": "canary", "SecurityToken": "canary",
+        "Expiration": "2027-01-15T08:40:00Z""#;
+    let asked = |body: String| {
+        let there = loopback(options_of("uri"));
+        there.meddle(move |_, _| Ok(reply(200, &body)));
+        lease(&there, fetch::Recipe::Uri(Secret::new("http://h/sim-credentials")))
+    };
+    for body in [
+        format!("{{{GOOD}}}"),
+        format!(r#"{{"Code": "Success", {GOOD}}}"#),
+        format!(r#"{{"Code": null, {GOOD}}}"#),
+    ] {
+        assert_eq!(asked(body.clone()), Ok(()), "{body}");
+    }
+    let refusals = [
+        r#"{"Code": "Failed", "Message": "canary"}"#.to_owned(),
+        format!(r#"{{"Code": "Failed", {GOOD}}}"#),
+        // With an escape, which cannot be borrowed from the answer.
+        r#"{"Code": "\u0046ailed"}"#.to_owned(),
+    ];
+    for body in refusals {
+        let failure = asked(body.clone()).expect_err(&body);
+        assert_eq!(failure.fault, Fault::Unauthorized, "{body}");
+        assert!(failure.message.contains("Failed"), "the code is told: {}", failure.message);
+        assert!(!failure.message.contains("canary"), "{}", failure.message);
+    }
+    for body in [r#"{"Code": "Success"}"#, r#"{"Code": 7, "Message": "canary"}"#, "{}"] {
+        let failure = asked(body.to_owned()).expect_err(body);
+        assert_eq!(failure.fault, Fault::BadAnswer, "{body}");
+        assert!(!failure.message.contains("canary"), "{}", failure.message);
+    }
+}
+
+#[test]
+fn each_way_says_what_its_keys_cost() {
+    let minute = |minutes: u64| Some(Duration::from_secs(minutes * 60));
+    let ecs = |role: Option<&str>| {
+        fetch::Recipe::Ecs(fetch::Ecs { role: role.map(str::to_owned), without_token: true })
+    };
+    let half_a_day = fetch::Role { seconds: 43_200, ..role(SIM_ROLE) };
+    let cases = [
+        (fetch::Recipe::Role(key(SECRET), role(SIM_ROLE)), "AssumeRole", 1, minute(48)),
+        (fetch::Recipe::Role(key(SECRET), half_a_day), "AssumeRole", 1, minute(705)),
+        (oidc(SIM_ROLE, "eyJ.canary.sig"), "AssumeRoleWithOIDC", 1, minute(48)),
+        (ecs(None), "ecs-metadata", 3, None),
+        (ecs(Some("sim-instance")), "ecs-metadata", 2, None),
+        (fetch::Recipe::Uri(Secret::new("http://h/")), "credentials-uri", 1, None),
+    ];
+    for (recipe, action, calls, life) in cases {
+        let charges = recipe.charges();
+        assert_eq!(charges.len(), 1, "{action}");
+        assert_eq!(charges[0].action.name, action);
+        assert_eq!(charges[0].per, Per::Token { least: calls, most: calls, life }, "{action}");
+    }
+    assert_eq!(fetch::Recipe::Key(key(SECRET)).charges(), []);
 }
 
 #[test]
