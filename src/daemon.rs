@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::{AccountSettings, TargetLists};
 use crate::domain::explanation::KNOWN_MAX;
@@ -30,11 +30,15 @@ mod saving;
 mod watching;
 
 pub use saving::Saving;
-use watching::Watched;
 pub use watching::Watching;
+use watching::{Finds, Watched};
 
 /// This build's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What discoveries found and is not taken up yet, at most: each source is listed once a minute at most, and taking one up
+/// takes a second. More than that would be told again by the next listing.
+const FINDS_WAITING_MAX: usize = 256;
 
 /// An exporter that is put together and not yet running.
 pub struct Exporter {
@@ -106,8 +110,14 @@ impl Exporter {
                 watched(&mut polling[account], place, lists, due)
             })
             .collect();
+        let (finds, found) = mpsc::channel(FINDS_WAITING_MAX);
+        for polling in &mut polling {
+            if polling.sources().iter().any(|source| source.discover.is_some()) {
+                polling.report_finds(finds.clone());
+            }
+        }
         let watching =
-            |watched| Watching::new(watched, store.clone(), ports.clock.clone(), ports.env.clone());
+            |watched| Watching::new(watched, found, store.clone(), ports.clock.clone(), ports.env.clone());
         let watching = (!watched.is_empty()).then(|| watching(watched));
         Ok(Self { store, telemetry, ledger, ports, polling, places, saving: None, watching })
     }
@@ -273,6 +283,7 @@ fn watched(polling: &mut Polling, place: usize, lists: TargetLists, due: Tick) -
         roster: source.roster.clone(),
         lists,
         due,
+        finds: Finds::default(),
         read: None,
         trouble: None,
     }
@@ -294,6 +305,7 @@ fn task(source: Source, telemetry: &Telemetry) -> SourceTask {
         roster: source.roster,
         interval: source.settings.interval,
         timeout: source.settings.timeout,
+        discover: source.lists.and_then(|lists| lists.discover).map(|discover| discover.interval),
     }
 }
 

@@ -355,6 +355,12 @@ pub const SOURCE_KEYS: &[Key] = &[
         doc: "Files of further targets, one id a line or JSON lines; a relative path starts at the configuration file's folder.",
     },
     Key {
+        name: "discover",
+        shape: Shape::Map,
+        need: Need::Optional,
+        doc: "Further targets are those that the provider lists; `{}` takes all of them.",
+    },
+    Key {
         name: "refresh",
         shape: Shape::Duration { min_s: 1, max_s: LIMIT_REFRESH_S },
         need: Need::Default(DEFAULT_REFRESH),

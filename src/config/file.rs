@@ -120,7 +120,8 @@ mod tests {
                 let tables = [SOURCE_KEYS, DEFAULTS_KEYS];
                 if let Some(reader) = Reader::open(context, one.node, &*one.path, &tables, top.defaults) {
                     read_source(&reader, one.name);
-                    read_targets(&reader, number, 0, &|_| Ok(()));
+                    let rules = crate::config::Rules { accepts: &|_| Ok(()), lists: &|| Ok(()) };
+                    read_targets(&reader, number, 0, &rules);
                 }
             }
         };

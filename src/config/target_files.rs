@@ -209,6 +209,16 @@ impl Reading<'_> {
     }
 }
 
+/// Checks an id that stands nowhere in the configuration, by the same rules.
+pub fn check_id(id: &str) -> Result<(), String> {
+    plain(id, LIMIT_ID_BYTES)
+}
+
+/// Checks a name that stands nowhere in the configuration, by the same rules.
+pub fn check_name(name: &str) -> Result<(), String> {
+    plain(name, LIMIT_LABEL_BYTES)
+}
+
 /// What is wrong with a text, by the rules of the configuration's own texts.
 fn plain(text: &str, limit: usize) -> Result<(), String> {
     shape::check_plain(Place::default(), text).map_err(|flaw| flaw.message)?;

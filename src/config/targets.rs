@@ -1,4 +1,5 @@
-//! The targets of a source: ids, or mappings with id, name and labels, in the configuration itself or in files.
+//! The targets of a source: ids, or mappings with id, name and labels, in the configuration itself, in files, or as the
+//! provider lists them.
 //!
 //! It knows the form of the list. Whether an id is one that the provider could know is asked of the provider's own code.
 
@@ -6,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::common::Noted;
+use super::discover::{Discover, read_discover};
 use super::keys::{Key, Need, Shape};
 use super::reader::{Context, Reader, join, note};
 use super::shape::plain_text;
@@ -68,6 +71,8 @@ pub struct TargetLists {
     pub files: Vec<ListFile>,
     /// How often the files are looked at.
     pub refresh: Duration,
+    /// How further ones are found by asking the provider, if they are.
+    pub discover: Option<Discover>,
 }
 
 /// The targets of a source as they are given at the start.
@@ -79,17 +84,20 @@ pub struct Given {
     pub lists: Option<TargetLists>,
 }
 
-/// Reads the keys `targets`, `files` and `refresh` of a source's reader, and the files. `source` and `generation` number the
-/// roster; `accepts` is the provider's check of an id, and its error says what an id looks like. `None` when something is
-/// wrong, which is noted then.
-pub fn read_targets(
-    reader: &Reader<'_>,
-    source: u16,
-    generation: u16,
-    accepts: &dyn Fn(&str) -> Result<(), String>,
-) -> Option<Given> {
-    if !reader.has("targets") && !reader.has("files") {
-        let hint = "give `targets`, or `files` that hold them".to_owned();
+/// What a source's provider says of its targets.
+pub struct Rules<'a> {
+    /// Checks an id; the error says what an id looks like.
+    pub accepts: &'a dyn Fn(&str) -> Result<(), String>,
+    /// Checks whether the provider can list its targets; the error says why not.
+    pub lists: &'a dyn Fn() -> Result<(), String>,
+}
+
+/// Reads the keys `targets`, `files`, `refresh` and `discover` of a source's reader, and the files. `source` and
+/// `generation` number the roster. `None` when something is wrong, which is noted then.
+pub fn read_targets(reader: &Reader<'_>, source: u16, generation: u16, rules: &Rules<'_>) -> Option<Given> {
+    let accepts = rules.accepts;
+    if !["targets", "files", "discover"].into_iter().any(|key| reader.has(key)) {
+        let hint = "give `targets`, `files` that hold them, or `discover`".to_owned();
         reader.complain("targets", "there is nothing to watch", Some(hint));
         return None;
     }
@@ -98,10 +106,11 @@ pub fn read_targets(
     } else {
         Some(Roster::new(source, generation))
     };
-    if !reader.has("files") {
+    let discover = if reader.has("discover") { read_discovery(reader, rules) } else { Ok(None) };
+    if !reader.has("files") && !reader.has("discover") {
         return Some(Given { roster: Arc::new(inline?), lists: None });
     }
-    let files = read_names(reader)?;
+    let files = if reader.has("files") { read_names(reader)? } else { Vec::new() };
     let (mut roster, inline) = (inline.clone()?, Arc::new(inline?));
     if let Err(problems) = read_files(reader.context().env.as_ref(), &files, accepts, &mut roster) {
         for problem in problems {
@@ -112,8 +121,19 @@ pub fn read_targets(
         }
         return None;
     }
-    let refresh = reader.duration("refresh")?;
-    Some(Given { roster: Arc::new(roster), lists: Some(TargetLists { inline, files, refresh }) })
+    let (refresh, discover) = (reader.duration("refresh")?, discover.ok()?);
+    let lists = TargetLists { inline, files, refresh, discover };
+    Some(Given { roster: Arc::new(roster), lists: Some(lists) })
+}
+
+/// Reads the key `discover`, where the provider can do it.
+fn read_discovery(reader: &Reader<'_>, rules: &Rules<'_>) -> Result<Option<Discover>, Noted> {
+    if let Err(why) = (rules.lists)() {
+        let hint = "give `targets`, or `files` that hold them".to_owned();
+        reader.complain("discover", why, Some(hint));
+        return Err(Noted);
+    }
+    read_discover(reader).map(Some).ok_or(Noted)
 }
 
 fn item<'a>(reader: &Reader<'a>, key: &str, number: usize) -> Option<&'a Node> {
@@ -301,13 +321,15 @@ mod tests {
             need: Need::Default("5s"),
             doc: "",
         },
+        Key { name: "discover", shape: Shape::Map, need: Need::Optional, doc: "" },
     ];
 
     fn targets(yaml: &str) -> (Option<Arc<Roster>>, Vec<String>) {
         read(yaml, &MemoryEnv::default(), |context, node| {
             let reader = Reader::open(context, node, "s", &[KEYS], None)?;
             let accepts = |id: &str| if id.contains('/') { Err("an id has no /".to_owned()) } else { Ok(()) };
-            Some(read_targets(&reader, 3, 1, &accepts)?.roster)
+            let rules = Rules { accepts: &accepts, lists: &|| Ok(()) };
+            Some(read_targets(&reader, 3, 1, &rules)?.roster)
         })
     }
 

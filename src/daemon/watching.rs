@@ -1,5 +1,5 @@
-//! Keeps the lists of targets that may change while the exporter runs: looks at files, works out what changed, and hands it
-//! to the account's polling.
+//! Keeps the lists of targets that may change while the exporter runs: looks at files, takes up what discoveries find, works
+//! out what changed, and hands it to the account's polling.
 //!
 //! Reading a million lines takes most of a second, so it has a thread of its own; polling only takes up what is worked out.
 //! A list that cannot be read as a whole changes nothing: the last good one goes on, which the log says once and
@@ -12,11 +12,16 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::config::{ListFile, ListProblem, TargetLists, read_files};
-use crate::domain::{Change, Roster, Tick};
+use crate::domain::{Change, Roster, TargetLabels, Tick};
 use crate::ports::{Clock, Env, Stamp};
 use crate::providers::{Provider, Step};
 use crate::scheduler::changes::ListChange;
+use crate::scheduler::discovery::Discovered;
 use crate::store::Store;
+
+mod finds;
+
+pub(super) use self::finds::Finds;
 
 /// A file that was modified this shortly before it was looked at may be modified again with the same time, which file
 /// systems keep to some milliseconds, the worst to two seconds: it is read again at the next look.
@@ -28,6 +33,7 @@ const LOGGED_MAX: usize = 5;
 /// Looks at lists until it is told to stop.
 pub struct Watching {
     sources: Vec<Watched>,
+    found: mpsc::Receiver<Discovered>,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     env: Arc<dyn Env>,
@@ -49,6 +55,8 @@ pub(super) struct Watched {
     pub lists: TargetLists,
     /// Its targets, as they were last handed over.
     pub roster: Arc<Roster>,
+    /// What discoveries found.
+    pub finds: Finds,
     /// When the files are looked at next.
     pub due: Tick,
     /// The files as they were when they were last read; none when they are to be read in any case.
@@ -69,15 +77,17 @@ impl Watching {
     /// Sets out to watch these; the first look is one refresh from now.
     pub(super) fn new(
         sources: Vec<Watched>,
+        found: mpsc::Receiver<Discovered>,
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
         env: Arc<dyn Env>,
     ) -> Self {
         let now = clock.now();
         for source in &sources {
-            store.refreshed(source.roster.source(), true, now);
+            // A list that is not asked for yet is not good yet.
+            store.refreshed(source.roster.source(), source.lists.discover.is_none(), now);
         }
-        Self { sources, store, clock, env }
+        Self { sources, found, store, clock, env }
     }
 
     /// Looks again and again until `stop` says so.
@@ -88,6 +98,7 @@ impl Watching {
                 biased;
                 // An error means that whoever would say it is gone, with polling.
                 _ = stop.wait_for(|stop| *stop) => return,
+                Some(found) = self.found.recv() => self.heard(found).await,
                 () = clock.sleep_until(next) => {}
             }
             let now = self.clock.now().tick;
@@ -97,9 +108,25 @@ impl Watching {
             }
         }
     }
+
+    async fn heard(&mut self, found: Discovered) {
+        let of = |source: &&mut Watched| source.roster.source() == found.source;
+        if let Some(source) = self.sources.iter_mut().find(of) {
+            source.heard(found, &self.store, &*self.clock, &*self.env).await;
+        }
+    }
 }
 
 impl Watched {
+    /// Takes up what came of a discovery; the files are read with it.
+    async fn heard(&mut self, heard: Discovered, store: &Store, clock: &dyn Clock, env: &dyn Env) {
+        let Some(discover) = &self.lists.discover else { return };
+        if self.finds.take_up(heard, discover, &*self.provider, &self.name) {
+            self.read = None;
+        }
+        self.look(store, clock, env).await;
+    }
+
     async fn look(&mut self, store: &Store, clock: &dyn Clock, env: &dyn Env) {
         let good = match self.files(clock, env) {
             Look::Unchanged => self.trouble.is_none(),
@@ -114,7 +141,13 @@ impl Watched {
                 false
             }
         };
-        store.refreshed(self.roster.source(), good, clock.now());
+        // A list is as new as the oldest of its parts.
+        let (good, at) = if self.lists.discover.is_some() {
+            (good && self.finds.are_good(), self.finds.at())
+        } else {
+            (good, None)
+        };
+        store.refreshed(self.roster.source(), good, at.unwrap_or_else(|| clock.now()));
     }
 
     /// Reads the files if they are not as they were.
@@ -133,6 +166,11 @@ impl Watched {
             let file = self.lists.files.first().map(|file| file.name.clone()).unwrap_or_default();
             let message = "it changed while it was read".to_owned();
             return Look::Bad(vec![ListProblem { number: 0, file, line: None, message }]);
+        }
+        for found in self.finds.all() {
+            let labels = TargetLabels { name: found.name.clone(), labels: Vec::new() };
+            // What the configuration and the files say of it stands.
+            wanted.push(&found.id, labels);
         }
         let settled = |stamp: &Stamp| u128::from(stamp.modified_ms.abs_diff(now_ms)) > FRESH.as_millis();
         Look::Read(wanted, before.filter(|stamps| stamps.iter().all(settled)))

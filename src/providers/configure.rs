@@ -169,7 +169,14 @@ fn read_source(
         Some((_, configured)) => configured.provider.accepts(id),
         None => Ok(()),
     };
-    let given = targets::read_targets(&reader, seat.number, seat.generation, &accepts);
+    let lists = || match &configured {
+        Some((_, configured)) if configured.provider.costs().discovery().is_none() => {
+            Err(format!("{} has no call that lists targets, as this source is set", kind.name()))
+        }
+        _ => Ok(()),
+    };
+    let rules = targets::Rules { accepts: &accepts, lists: &lists };
+    let given = targets::read_targets(&reader, seat.number, seat.generation, &rules);
     let ((account, configured), given) = (configured?, given?);
     Some(Source {
         settings: settings?,

@@ -23,6 +23,8 @@ pub enum Per {
     Batch,
     /// Each time a list is read from its beginning to its end: one call a page.
     Pages(Pages),
+    /// Each time that targets are discovered, in a source that does that: one call a page.
+    Discovery(Pages),
     /// Each target that is online when it is first heard of, or comes online: one call; and the same again every so many
     /// rounds for as long as it stays, if there is such a number.
     Online {
@@ -119,5 +121,11 @@ impl Costs {
     pub fn and(mut self, charges: Vec<Charge>) -> Self {
         self.charges.extend(charges);
         self
+    }
+
+    /// The call by which targets are discovered; none where they cannot be.
+    pub fn discovery(&self) -> Option<&'static Action> {
+        let of = |charge: &Charge| matches!(charge.per, Per::Discovery(_)).then_some(charge.action);
+        self.charges.iter().find_map(of)
     }
 }

@@ -185,6 +185,8 @@ pub enum Question<'a> {
     Batch(&'a [Target<'a>]),
     /// The state of all.
     Listing(&'a Roster),
+    /// All that there is to ask about, for those whose [`Costs`] name a discovery.
+    Discover,
     /// The detail of one, asked for by an earlier answer.
     Detail(Target<'a>),
     /// Records since this Unix time in milliseconds (that of the last complete pass), or from the beginning.
@@ -205,4 +207,15 @@ pub struct Answer {
     pub details: Vec<RowId>,
     /// Sessions of targets, as records tell them; the same session may come in any number of answers.
     pub sessions: Vec<LoggedSession>,
+    /// What there is to ask about; of a discovery only, and then all of it.
+    pub found: Vec<Found>,
+}
+
+/// Something that a provider lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The id that it is asked for by.
+    pub id: String,
+    /// What people call it, where that is something else.
+    pub name: Option<String>,
 }

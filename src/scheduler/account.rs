@@ -17,6 +17,7 @@ use super::booking::{Book, Done};
 use super::breaker::Breaker;
 use super::budget::Budget;
 use super::changes::{Changes, ListChange};
+use super::discovery::{self, Discovered};
 use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
 use super::rounds::End;
@@ -50,6 +51,8 @@ pub struct Polling {
     book: Book,
     board: Arc<Board>,
     changes: Changes,
+    /// Takes what discoveries find.
+    finds: Option<mpsc::Sender<Discovered>>,
 }
 
 impl Polling {
@@ -77,6 +80,7 @@ impl Polling {
                 offset: offset.clone(),
             }));
         }
+        discovery::begin(&task.sources, &mut line, now);
         let mut book = Book::new(task.name.clone(), &task.sources);
         for (number, source) in task.sources.iter().enumerate() {
             let roster = &source.roster;
@@ -100,6 +104,7 @@ impl Polling {
             book,
             board,
             changes,
+            finds: None,
         }
     }
 
@@ -116,6 +121,11 @@ impl Polling {
     /// Where changes of the sources' targets are put, to be taken up between two questions.
     pub fn changes(&mut self) -> mpsc::Sender<ListChange> {
         self.changes.sender()
+    }
+
+    /// Says where to put what discoveries find.
+    pub fn report_finds(&mut self, to: mpsc::Sender<Discovered>) {
+        self.finds = Some(to);
     }
 
     /// Polls until `stop` says so, then waits a bounded time for what is under way.
@@ -197,7 +207,7 @@ impl Polling {
                 continue;
             }
             let rows = self.book.rows(&job);
-            if !rows.is_empty() || matches!(job.ask, Ask::Step(_)) {
+            if !rows.is_empty() || matches!(job.ask, Ask::Step(_) | Ask::Discover) {
                 self.breaker.asked(&job);
                 self.board.asked(&job, now, self.line.standing(job.source));
                 return Some(self.ask(job, rows));
@@ -213,8 +223,8 @@ impl Polling {
         let source = &self.task.sources[job.source];
         match job.ask {
             Ask::Step(_) => self.line.step_done(job.source, now.tick),
-            // Nothing else asks about a target that batches leave out.
-            Ask::Solo(_) => self.line.again(job.clone(), until.max(now.tick + LOOK)),
+            // Nothing else asks about a target that batches leave out, nor for the list.
+            Ask::Solo(_) | Ask::Discover => self.line.again(job.clone(), until.max(now.tick + LOOK)),
             Ask::Detail(row) => {
                 self.shared.store.failed(now, &mut std::iter::once(source.roster.row(row)), Fault::Forbidden);
             }
@@ -241,6 +251,7 @@ impl Polling {
             let question = match job.ask {
                 Ask::Batch { .. } | Ask::Solo(_) => Question::Batch(&targets),
                 Ask::Detail(row) => Question::Detail(roster.target(row)),
+                Ask::Discover => Question::Discover,
                 Ask::Step(step) => match source.steps[step] {
                     Step::Log { .. } => Question::Log { roster, since_ms },
                     Step::Listing { .. } | Step::Batches { .. } => Question::Listing(roster),
@@ -262,6 +273,8 @@ impl Polling {
 
     fn settle(&mut self, mut done: Done) {
         self.changes.move_along(&mut done, &self.task.sources);
+        let source = &self.task.sources[done.job.source];
+        discovery::tell(&mut done, source, self.finds.as_ref());
         let done = &done;
         let chance = self.shared.ports.entropy.bits();
         let before = (self.breaker.parked_for(), self.breaker.forbidden(&done.job).is_some());

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::SourceTask;
 use super::breaker::{Breaker, Failed};
+use super::discovery;
 use super::line::{Ask, Job, Line};
 use super::pause;
 use super::rounds::End;
@@ -119,7 +120,7 @@ impl Book {
         match job.ask {
             Ask::Batch { from, to } => (from..to).filter(|row| !refused.contains(row)).collect(),
             Ask::Solo(row) | Ask::Detail(row) => vec![row],
-            Ask::Step(_) => Vec::new(),
+            Ask::Step(_) | Ask::Discover => Vec::new(),
         }
     }
 
@@ -140,17 +141,25 @@ impl Book {
             // The first watermark, whether that pass was complete or not: a log that cannot be read at first loses nothing.
             ledger.begin(done.began.unix_ms);
         }
+        let discovery = done.job.ask == Ask::Discover;
         let end = match &done.result {
             Ok(answer) => {
                 breaker.answered(&done.job);
-                self.answered(done, answer, &sources[done.job.source], store, line);
+                if !discovery {
+                    self.answered(done, answer, &sources[done.job.source], store, line);
+                }
                 End::Answered
             }
             Err(failure) => {
                 let Failure { fault, wait, .. } = *failure;
                 let failed = Failed { fault, wait, calls: done.receipt.calls };
                 breaker.failed(done.ended.tick, &done.job, &failed, chance);
-                let end = self.failed(done, failure, &sources[done.job.source], store, line, chance);
+                // That a list is not known says nothing of those who are on it.
+                let end = if discovery {
+                    End::GivenUp
+                } else {
+                    self.failed(done, failure, &sources[done.job.source], store, line, chance)
+                };
                 if failure.fault.is_account_wide() {
                     account_refused(done.ended, failure.fault, sources, store);
                 }
@@ -159,6 +168,9 @@ impl Book {
         };
         if let Ask::Step(_) = done.job.ask {
             line.step_done(done.job.source, done.ended.tick);
+        }
+        if discovery {
+            discovery::again(done, &sources[done.job.source], line, chance);
         }
         end
     }
@@ -332,8 +344,11 @@ fn is_log(source: &SourceTask, ask: &Ask) -> bool {
     matches!(ask, Ask::Step(step) if matches!(source.steps[*step], Step::Log { .. }))
 }
 
-/// A log speaks of presence only where the round has nothing else.
+/// A log speaks of presence only where the round has nothing else, and a discovery never.
 pub(super) fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
+    if *ask == Ask::Discover {
+        return false;
+    }
     !is_log(source, ask) || source.steps.iter().all(|step| matches!(step, Step::Log { .. }))
 }
 
@@ -402,6 +417,7 @@ mod tests {
             max_age: None,
             interval: MINUTE,
             timeout: MINUTE,
+            discover: None,
             sessions: Some(Arc::new(telemetry.sessions("desks", "huawei_workspace", "desktop"))),
         };
         let mut line = Line::default();

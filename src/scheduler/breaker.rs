@@ -49,6 +49,7 @@ enum What {
     Batches,
     Step(usize),
     Details,
+    Discovery,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -192,6 +193,7 @@ fn key(job: &Job) -> (usize, What) {
         Ask::Batch { .. } | Ask::Solo(_) => What::Batches,
         Ask::Step(step) => What::Step(step),
         Ask::Detail(_) => What::Details,
+        Ask::Discover => What::Discovery,
     };
     (job.source, what)
 }

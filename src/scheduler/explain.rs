@@ -204,6 +204,7 @@ fn question(note: &Note, about: &About, spec: &SourceSpec) -> String {
     match (&note.ask, &about.place) {
         (Ask::Solo(_), _) => format!("this {kind} alone"),
         (Ask::Detail(_), _) => format!("this {kind}'s detail"),
+        (Ask::Discover, _) => "the list of targets".to_owned(),
         (Ask::Step(step), Place::Steps(names)) => (*names.get(*step).unwrap_or(&"all targets")).to_owned(),
         (Ask::Batch { from, to }, Place::Batch { number, of, from: whole_from, to: whole_to }) => {
             let part = if (from, to) == (whole_from, whole_to) { "" } else { "part of " };

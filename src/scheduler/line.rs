@@ -54,6 +54,8 @@ pub enum Ask {
     Detail(u32),
     /// One target that a batch was refused for, alone.
     Solo(u32),
+    /// Which targets there are; outside of rounds.
+    Discover,
 }
 
 impl Job {
@@ -74,6 +76,7 @@ impl Ask {
             Self::Detail(row) => moves.index(row).map_or(nobody, Self::Detail),
             Self::Solo(row) => moves.index(row).map_or(nobody, Self::Solo),
             Self::Step(step) => Self::Step(step),
+            Self::Discover => Self::Discover,
         }
     }
 

@@ -5,7 +5,7 @@
 //! long rounds take; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
 //! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`changes`]
-//! takes up other lists of targets; [`breaker`] says when to leave a
+//! takes up other lists of targets, and [`discovery`] asks for them; [`breaker`] says when to leave a
 //! provider alone, and [`pause`] how delays grow; [`board`] keeps what people may ask about, and [`explain`] puts it into words. Only [`account`] and
 //! [`gate`] wait; the rest are decisions.
 //!
@@ -26,6 +26,7 @@ pub mod booking;
 pub mod breaker;
 pub mod budget;
 pub mod changes;
+pub mod discovery;
 pub mod explain;
 pub mod gate;
 pub mod line;
@@ -87,6 +88,8 @@ pub struct SourceTask {
     pub interval: Duration,
     /// How long one request may take.
     pub timeout: Duration,
+    /// How often its targets are discovered, if they are.
+    pub discover: Option<Duration>,
     /// Where its sessions are counted, if its round has login records.
     pub sessions: Option<Arc<SessionMeter>>,
 }

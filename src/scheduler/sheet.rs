@@ -136,6 +136,9 @@ impl Sheet {
     }
 
     pub(super) fn book(&mut self, note: Note, rows: &[u32]) {
+        if note.ask == Ask::Discover {
+            return; // It says who there is, and nothing of anybody.
+        }
         let row_alone = match (&note.ask, &note.failure, rows) {
             (Ask::Solo(row) | Ask::Detail(row), ..) => Some(*row),
             // The last half: the refused id stands alone in it.
@@ -156,7 +159,7 @@ impl Sheet {
         match *ask {
             Ask::Batch { from, .. } => self.batch(from).map_or(0, |(number, ..)| number),
             Ask::Step(step) => u32::try_from(step).unwrap_or(u32::MAX),
-            Ask::Solo(_) | Ask::Detail(_) => 0,
+            Ask::Solo(_) | Ask::Detail(_) | Ask::Discover => 0,
         }
     }
 
@@ -195,7 +198,7 @@ impl Sheet {
             Ask::Batch { from, to } => (from..to).contains(&row) && !self.is_refused(row),
             Ask::Solo(alone) => alone == row,
             Ask::Step(step) => step == self.presence_step,
-            Ask::Detail(_) => false,
+            Ask::Detail(_) | Ask::Discover => false,
         };
         if let Some((_, since)) = self.under_way.iter().find(|(ask, _)| concerns(ask)) {
             return Coming::UnderWay(*since);

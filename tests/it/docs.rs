@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use presence_exporter::config::common::{ACCOUNT_KEYS, DEFAULTS_KEYS, FILE_KEYS, SOURCE_KEYS, TARGET_KEYS};
+use presence_exporter::config::discover::DISCOVER_KEYS;
 use presence_exporter::config::{Key, Need};
 use presence_exporter::domain::UnknownReason;
 use presence_exporter::exposition::families::{FAMILIES, OWN_FAMILIES, SESSION_FAMILIES};
@@ -42,6 +43,7 @@ fn tables() -> Vec<(String, &'static [Key])> {
         ("defaults".to_owned(), DEFAULTS_KEYS),
         ("a source".to_owned(), SOURCE_KEYS),
         ("a target".to_owned(), TARGET_KEYS),
+        ("discover".to_owned(), DISCOVER_KEYS),
     ];
     for kind in REGISTRY {
         tables.push((format!("cloud {}", kind.cloud().name), kind.cloud().keys));

@@ -187,7 +187,7 @@ fn with_files(yaml: &str) -> String {
 }
 
 /// Everybody's ids, by provider.
-fn everybody(targets: usize) -> BTreeMap<&'static str, Vec<String>> {
+pub fn everybody(targets: usize) -> BTreeMap<&'static str, Vec<String>> {
     let scenario = Scenario { default_targets: targets, ..Scenario::default() };
     let world = scenario.world(REGISTRY, NOW_MS);
     let ids = |population: &presence_exporter::providers::sim::Population| {

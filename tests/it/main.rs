@@ -7,6 +7,7 @@ mod canary;
 mod cli;
 mod contract;
 mod credentials;
+mod discover;
 mod docs;
 mod end_to_end;
 mod env;

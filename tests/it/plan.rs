@@ -100,6 +100,9 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
             .switch("huawei_workspace", "auth", "password")
             .source_key("huawei_workspace", "lookback: 7h")
     });
+    assert_planned_is_counted("with discovery", |hour| {
+        hour.source_key("huawei_workspace", "discover: {}").switch("huawei_workspace", "desktops_cap", "1000")
+    });
     assert_planned_is_counted("older servers and odd intervals", |hour| {
         hour.source_key("alibaba_mqtt", "exact: true")
             .source_key("alibaba_mqtt", "connect_time: true")

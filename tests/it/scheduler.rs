@@ -282,6 +282,7 @@ pub fn bench(
             roster,
             interval,
             timeout,
+            discover: None,
             sessions: None,
         });
     }

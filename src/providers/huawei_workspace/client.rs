@@ -116,6 +116,15 @@ impl Provider for Workspace {
                     let rows = self.log(&run, roster, since_ms).await?;
                     Ok(Answer { rows, sessions: run.into_sessions(), ..Answer::default() })
                 }
+                Question::Discover => {
+                    let nobody = Roster::new(0, 0);
+                    let (listing, _) = self.whole_listing(&Run::new(net, &nobody)).await?;
+                    let found = listing.found(self.subject).map_err(|rows| {
+                        let message = format!("{rows} rows of the list of desktops cannot be read");
+                        Failure::new(Fault::BadAnswer, message)
+                    })?;
+                    Ok(Answer { found, ..Answer::default() })
+                }
                 Question::Batch(_) | Question::Detail(_) => {
                     Err(Failure::new(Fault::Rejected, "Workspace is asked for listings and records only"))
                 }
@@ -130,20 +139,8 @@ impl Workspace {
     }
 
     async fn listing(&self, run: &Run<'_>, roster: &Roster) -> Result<Rows, Failure> {
-        let mut attempts = 0;
         let began = run.net.now().tick;
-        let (listing, at_ms) = loop {
-            match self.read_listing(run).await? {
-                Some(complete) => break complete,
-                None if attempts < LISTING_RESTARTS => attempts += 1,
-                None => {
-                    return Err(Failure::new(
-                        Fault::BadAnswer,
-                        "the list of desktops shrinks whenever it is read",
-                    ));
-                }
-            }
-        };
+        let (listing, at_ms) = self.whole_listing(run).await?;
         let mut memory = self.memory();
         memory.cuts.take(listing.connected(), at_ms);
         let table = memory.fresh_table(began);
@@ -157,6 +154,16 @@ impl Workspace {
         }
         memory.listed_at = Some(began);
         Ok(rows)
+    }
+
+    /// Reads every page, a few times if the list shrinks meanwhile, and tells the provider's time of the first.
+    async fn whole_listing(&self, run: &Run<'_>) -> Result<(Listing, i64), Failure> {
+        for _ in 0..=LISTING_RESTARTS {
+            if let Some(complete) = self.read_listing(run).await? {
+                return Ok(complete);
+            }
+        }
+        Err(Failure::new(Fault::BadAnswer, "the list of desktops shrinks whenever it is read"))
     }
 
     /// Reads every page, and tells the provider's time of the first. `None`: the list shrank, and a desktop may have

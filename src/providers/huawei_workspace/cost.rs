@@ -28,6 +28,8 @@ pub fn of(workspace: &Workspace) -> Costs {
     ];
     if !workspace.records_only {
         charges.push(Charge { action: &LIST_DESKTOPS, per: pages(Rows::Everything) });
+        let every = Pages { of: Rows::Everything, rows: PAGE_ROWS, capped: PAGE_ROWS_CAPPED };
+        charges.push(Charge { action: &LIST_DESKTOPS, per: Per::Discovery(every) });
     }
     match &workspace.account.auth {
         Auth::Password(_) => {

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::sessions::{Cuts, Login, Table};
 use super::wire;
 use crate::domain::{Fault, Roster, RowId, Seen};
+use crate::providers::Found;
 
 /// What a source's targets are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,27 @@ impl Listing {
                 None => self.unreadable += 1,
             }
         }
+    }
+
+    /// All targets that the rows name; the error is how many rows do not tell theirs. Members of groups are not named.
+    pub fn found(&self, subject: Subject) -> Result<Vec<Found>, u64> {
+        let rows = self.desktops.values();
+        if subject == Subject::User {
+            let odd =
+                rows.clone().filter(|row| row.status == Status::Odd && row.users.is_empty()).count() as u64;
+            let users: BTreeSet<&String> = rows.flat_map(|row| &row.users).collect();
+            let found = users.into_iter().map(|user| Found { id: user.clone(), name: None });
+            return if self.unreadable + odd == 0 { Ok(found.collect()) } else { Err(self.unreadable + odd) };
+        }
+        let by_id = subject == Subject::DesktopId;
+        let found: Vec<Found> = rows
+            .filter_map(|row| {
+                let (id, name) = if by_id { (&row.id, row.name.clone()) } else { (&row.name, None) };
+                Some(Found { id: id.clone()?, name })
+            })
+            .collect();
+        let unread = self.len() - found.len() as u64;
+        if unread == 0 { Ok(found) } else { Err(unread) }
     }
 
     /// How many desktops there are, unreadable rows among them.

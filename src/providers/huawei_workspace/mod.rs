@@ -26,7 +26,8 @@
 //!
 //! Sessions by the same records go to the exporter's histograms, for the targets' records only: a project holds others.
 //!
-//! It does not discover desktops or read the statistics interfaces.
+//! Discovery takes the desktops of a listing of its own, or the users that they are assigned to by name; it does not read
+//! the statistics interfaces, nor who is in a group.
 
 mod account;
 mod asking;

@@ -1,6 +1,7 @@
 //! The provider against its simulated API, in process.
 
 mod access;
+mod discovery;
 mod presence;
 mod switches;
 

@@ -50,6 +50,8 @@ pub struct Asking {
     pub interval: Duration,
     /// Whether its questions answer for all, one after the other.
     pub sequence: bool,
+    /// How often its targets are discovered, if they are.
+    pub discover: Option<Duration>,
     /// What it calls.
     pub charges: Vec<Charge>,
 }
@@ -58,14 +60,23 @@ impl Asking {
     /// How a source with these steps and targets asks.
     pub fn new(steps: &[Step], roster: &Roster, interval: Duration, charges: Vec<Charge>) -> Self {
         match rhythm(steps, roster) {
-            Rhythm::Sequence => Self { batches: 0, largest: 0, interval, sequence: true, charges },
+            Rhythm::Sequence => {
+                Self { batches: 0, largest: 0, interval, sequence: true, discover: None, charges }
+            }
             Rhythm::Spread { starts } => {
                 let ends = starts.iter().skip(1).copied().chain([roster.len()]);
                 let largest =
                     starts.iter().zip(ends).map(|(from, to)| u64::from(to - from)).max().unwrap_or(0);
-                Self { batches: starts.len() as u64, largest, interval, sequence: false, charges }
+                let batches = starts.len() as u64;
+                Self { batches, largest, interval, sequence: false, discover: None, charges }
             }
         }
+    }
+
+    /// The same with targets that are discovered so often.
+    #[must_use]
+    pub fn discovering(self, discover: Option<Duration>) -> Self {
+        Self { discover, ..self }
     }
 
     /// Questions that are asked within `window` of the start.
@@ -84,6 +95,11 @@ impl Asking {
             Per::Batch => passes + self.extra(passes, world, window),
             Per::Pages(pages) => {
                 let calls = passes * pages_of(pages, world);
+                calls + repeated(calls, world)
+            }
+            Per::Discovery(pages) => {
+                let listings = self.discover.map_or(0, |every| ceil_div(window, every));
+                let calls = listings * pages_of(pages, world);
                 calls + repeated(calls, world)
             }
             Per::Online { again } => {
@@ -120,6 +136,9 @@ impl Asking {
                 float(self.batches) / interval * again_and_again + float(world.refused) / solo
             }
             Per::Pages(pages) => float(pages_of(pages, world)) / interval * again_and_again,
+            Per::Discovery(pages) => self
+                .discover
+                .map_or(0.0, |every| float(pages_of(pages, world)) / every.as_secs_f64() * again_and_again),
             Per::Online { again } => {
                 let news = world.arrivals_per_hour * per_hour;
                 let stays =

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::domain::{Kind, Quota, Roster, Window};
 use crate::providers::configure::{Configuration, Source};
-use crate::providers::{Action, Cheaper, Step};
+use crate::providers::{Action, Cheaper, Per, Step};
 
 pub mod advice;
 pub mod calls;
@@ -92,8 +92,13 @@ impl<'a> Subject<'a> {
     /// What matters of a configured source.
     pub fn of(source: &'a Source) -> Self {
         let steps = source.provider.round();
-        let costs = source.provider.costs();
-        let asking = Asking::new(&steps, &source.roster, source.settings.interval, costs.charges);
+        let mut costs = source.provider.costs();
+        let discover = source.lists.as_ref().and_then(|lists| lists.discover.as_ref());
+        if discover.is_none() {
+            costs.charges.retain(|charge| !matches!(charge.per, Per::Discovery(_)));
+        }
+        let asking = Asking::new(&steps, &source.roster, source.settings.interval, costs.charges)
+            .discovering(discover.map(|discover| discover.interval));
         Self {
             name: &source.settings.name,
             provider: source.kind.name(),

@@ -1,0 +1,62 @@
+//! Discovery of targets: a slow question beside the round, whose answer goes to whoever keeps the source's list.
+//!
+//! It says when the next one is due and how its outcome is told. Which of the found are taken, and what follows from it, is
+//! decided where lists are kept.
+
+use tokio::sync::mpsc;
+
+use super::SourceTask;
+use super::booking::Done;
+use super::line::{Ask, Job, Line};
+use super::pause;
+use crate::domain::{Moment, Tick};
+use crate::providers::Found;
+
+/// What came of one discovery.
+#[derive(Debug)]
+pub struct Discovered {
+    /// The source's number.
+    pub source: u16,
+    /// When the provider was asked for the first page.
+    pub at: Moment,
+    /// All that is listed, or why it is not known: a word for the log to tell troubles apart, and the words.
+    pub result: Result<Vec<Found>, (&'static str, String)>,
+}
+
+/// Puts the first discoveries of these sources into the line, due at once.
+pub(super) fn begin(sources: &[SourceTask], line: &mut Line, now: Tick) {
+    for (source, _) in sources.iter().enumerate().filter(|(_, source)| source.discover.is_some()) {
+        line.again(Job { source, ask: Ask::Discover, attempt: 0, round: None }, now);
+    }
+    // They belong to no question's end.
+    drop(line.take_put_back());
+}
+
+/// Puts the next discovery into the line: the same again soon, where that makes sense, or the next regular one.
+pub(super) fn again(done: &Done, source: &SourceTask, line: &mut Line, chance: u64) {
+    let Some(interval) = source.discover else { return };
+    let soon = retry(done, source, chance).map(|due| (done.job.attempt + 1, due));
+    let (attempt, due) = soon.unwrap_or((0, done.began.tick + interval));
+    line.again(Job { attempt, ..done.job.clone() }, due.max(done.ended.tick));
+}
+
+/// Tells what came of a discovery, unless it is about to be tried again.
+pub(super) fn tell(done: &mut Done, source: &SourceTask, to: Option<&mpsc::Sender<Discovered>>) {
+    let (Ask::Discover, Some(to)) = (&done.job.ask, to) else { return };
+    // Chance makes a pause longer or shorter, never none.
+    if retry(done, source, 0).is_some() {
+        return;
+    }
+    let result = match &mut done.result {
+        Ok(answer) => Ok(std::mem::take(&mut answer.found)),
+        Err(failure) => Err((failure.fault.as_str(), format!("{}: {}", failure.fault, failure.message))),
+    };
+    let at = done.receipt.as_of.unwrap_or(done.began);
+    // Whoever is that far behind, or gone, will be told by the next one.
+    drop(to.try_send(Discovered { source: source.roster.source(), at, result }));
+}
+
+fn retry(done: &Done, source: &SourceTask, chance: u64) -> Option<Tick> {
+    let (failure, interval) = (done.result.as_ref().err()?, source.discover?);
+    pause::retry(done.ended.tick, failure.fault, failure.wait, done.job.attempt, interval, chance)
+}

@@ -1,0 +1,211 @@
+//! Discovery on virtual time against the simulated APIs, which list in small pages: who is listed is watched, who is no
+//! longer listed ends, and a listing that is not whole and good changes nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use presence_exporter::ports::Clock as _;
+use presence_exporter::providers::REGISTRY;
+use presence_exporter::providers::sim::{Population, SimOptions, World};
+use presence_exporter::simulator::{Core, Options, fault_text, places};
+
+use crate::lists::{Files, Play};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Between two listings.
+const EVERY: Duration = Duration::from_secs(60);
+/// What a listing takes at most, pages and waiting for their turns included, and the change that follows.
+const LISTING: Duration = Duration::from_secs(30);
+
+/// Who can list, and the switch that keeps its pages small.
+const LISTING_PROVIDERS: &[(&str, &str)] = &[("huawei_workspace", "desktops_cap")];
+
+/// A play in which these sources have `how` in the place of their file; others have nobody.
+fn play(targets: usize, how: &str) -> Play {
+    let files = Files::default();
+    for kind in REGISTRY {
+        files.write(&format!("{}.txt", kind.name()), "# nobody\n");
+    }
+    let play = Play::new(targets, files, |yaml| {
+        LISTING_PROVIDERS.iter().fold(yaml, |yaml, (provider, _)| {
+            let ids =
+                how.replace("FIRST", &id(targets, provider, 0)).replace("SECOND", &id(targets, provider, 1));
+            yaml.replace(&format!("files: [{provider}.txt]"), &ids)
+        })
+    });
+    serve(&play, targets, "");
+    play
+}
+
+/// The id of a provider's target.
+fn id(targets: usize, provider: &str, index: usize) -> String {
+    crate::lists::everybody(targets)[provider][index].clone()
+}
+
+/// From now on the first `count` of each population exist, and this goes wrong.
+fn serve(play: &Play, count: usize, fault: &str) {
+    let some = |whole: &Population| {
+        Population::new(
+            whole.provider,
+            &whole.scope,
+            whole.subjects[..count.min(whole.subjects.len())].to_vec(),
+        )
+    };
+    let world = World { populations: play.world.populations.iter().map(some).collect() };
+    let mut options = Options::default();
+    for (provider, cap) in LISTING_PROVIDERS {
+        options.api.insert((*provider).to_owned(), SimOptions::default().with(cap, "7"));
+    }
+    if !fault.is_empty() {
+        options.faults = vec![fault_text::parse(fault, &places()).expect("a good fault")];
+    }
+    *play.wire.core() = Core::new(&options, REGISTRY, Arc::new(world), play.clock.now());
+}
+
+fn good(play: &Play, provider: &str) -> Option<f64> {
+    play.value(&format!("presence_source_targets_refresh_successful{{source=\"{provider}\""))
+}
+
+fn last(play: &Play, provider: &str) -> Option<f64> {
+    play.value(&format!("presence_source_targets_last_refresh_timestamp_seconds{{source=\"{provider}\""))
+}
+
+fn ids(play: &Play, provider: &str) -> BTreeSet<String> {
+    play.shown(provider).into_keys().collect()
+}
+
+fn first(play: &Play, provider: &str, count: usize) -> BTreeSet<String> {
+    let population = play.world.populations.iter().find(|one| one.provider == provider).expect("it is there");
+    population.subjects[..count].iter().map(|subject| subject.id.clone()).collect()
+}
+
+#[test]
+fn who_is_listed_is_watched_and_the_series_of_who_no_longer_is_end_within_one_listing() {
+    let mut play = play(40, "discover: {interval: 1m}");
+    play.run(async |play| {
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!((good(play, provider), last(play, provider)), (Some(0.0), None), "not asked yet");
+        }
+        play.wait(LISTING).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!(ids(play, provider), first(play, provider, 40), "{provider}");
+            assert_eq!(good(play, provider), Some(1.0));
+        }
+        play.wait(SECOND * 20).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert!(
+                play.shown(provider).values().all(|(_, at)| at.is_some()),
+                "{provider}: somebody is not asked about"
+            );
+        }
+        play.assert_true();
+        serve(play, 25, "");
+        play.wait(EVERY + LISTING).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!(ids(play, provider), first(play, provider, 25), "{provider}");
+            let gone = format!("source=\"{provider}\",kind=");
+            let series = play
+                .page()
+                .lines()
+                .filter(|line| line.starts_with("presence_target_info{") && line.contains(&gone))
+                .count();
+            assert_eq!(series, 25, "{provider}");
+        }
+        serve(play, 40, "");
+        play.wait(EVERY + LISTING).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!(ids(play, provider), first(play, provider, 40), "{provider}");
+        }
+    });
+}
+
+#[test]
+fn a_listing_of_which_pages_are_missing_changes_nothing_and_says_so() {
+    let mut play = play(40, "discover: {interval: 1m}");
+    play.run(async |play| {
+        play.wait(LISTING).await;
+        let before: Vec<_> = LISTING_PROVIDERS.iter().map(|(provider, _)| last(play, provider)).collect();
+        // Four pages, each asked for twice at most: one listing in eight hundred is whole.
+        serve(play, 25, "all:server-error~90%");
+        play.wait(EVERY * 3).await;
+        for ((provider, _), before) in LISTING_PROVIDERS.iter().zip(before) {
+            assert_eq!(ids(play, provider), first(play, provider, 40), "{provider}");
+            assert_eq!(good(play, provider), Some(0.0), "{provider}");
+            assert_eq!(last(play, provider), before, "{provider}: the time of the last good listing stays");
+        }
+        serve(play, 25, "");
+        play.wait(EVERY * 3).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!((ids(play, provider), good(play, provider)), (first(play, provider, 25), Some(1.0)));
+        }
+    });
+}
+
+#[test]
+fn inline_targets_files_and_discovered_ones_stand_together_and_filters_choose() {
+    let how = "targets: [{id: \"FIRST\", name: Bea, labels: {site: here}}]\n    \
+               files: [more.txt]\n    refresh: 5s\n    \
+               discover: {interval: 1m, include: [\".*\"], exclude: [\"SECOND\"]}";
+    let files_of_more = |play: &Play, text: &str| play.files.write("more.txt", text);
+    let files = Files::default();
+    files.write("more.txt", "somebody-else\n");
+    for kind in REGISTRY {
+        files.write(&format!("{}.txt", kind.name()), "# nobody\n");
+    }
+    let mut play = Play::new(10, files, |yaml| {
+        LISTING_PROVIDERS.iter().fold(yaml, |yaml, (provider, _)| {
+            let how = how.replace("FIRST", &id(10, provider, 0)).replace("SECOND", &id(10, provider, 1));
+            yaml.replace(&format!("files: [{provider}.txt]\n    refresh: 5s"), &how)
+        })
+    });
+    play.run(async |play| {
+        play.wait(LISTING).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            let mut wanted = first(play, provider, 10);
+            wanted.remove(&id(10, provider, 1));
+            wanted.insert("somebody-else".to_owned());
+            assert_eq!(ids(play, provider), wanted, "{provider}");
+            let said = play
+                .page()
+                .lines()
+                .filter(|line| line.contains("name=\"Bea\"") && line.contains("site=\"here\""))
+                .count();
+            assert_eq!(said, LISTING_PROVIDERS.len(), "what the configuration says of a target stands");
+            files_of_more(play, "# nobody\n");
+            play.wait(SECOND * 6).await;
+            wanted.remove("somebody-else");
+            assert_eq!(ids(play, provider), wanted, "{provider}: a file takes effect between listings");
+            files_of_more(play, "somebody-else\n");
+            play.wait(SECOND * 6).await;
+        }
+    });
+}
+
+#[test]
+fn a_filter_that_takes_nobody_and_a_list_that_is_too_long_keep_the_last_good_list_and_say_so() {
+    let mut play = play(30, "discover: {interval: 1m, max_targets: 20, exclude: [\"FIRST\"]}");
+    play.run(async |play| {
+        play.wait(LISTING).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!((ids(play, provider).len(), good(play, provider)), (0, Some(0.0)), "29 are too many");
+        }
+        serve(play, 21, "");
+        play.wait(EVERY + LISTING).await;
+        let taken: Vec<_> = LISTING_PROVIDERS.iter().map(|(provider, _)| ids(play, provider)).collect();
+        for ((provider, _), taken) in LISTING_PROVIDERS.iter().zip(&taken) {
+            assert_eq!((taken.len(), good(play, provider)), (20, Some(1.0)), "{provider}");
+        }
+        // The only one that is left is excluded.
+        serve(play, 1, "");
+        play.wait(EVERY + LISTING).await;
+        for ((provider, _), taken) in LISTING_PROVIDERS.iter().zip(&taken) {
+            assert_eq!((&ids(play, provider), good(play, provider)), (taken, Some(0.0)), "{provider}");
+        }
+        serve(play, 0, "");
+        play.wait(EVERY + LISTING).await;
+        for ((provider, _), taken) in LISTING_PROVIDERS.iter().zip(&taken) {
+            assert_eq!((&ids(play, provider), good(play, provider)), (taken, Some(0.0)), "{provider}");
+        }
+    });
+}
