@@ -97,9 +97,9 @@ impl Exporter {
         let mut polling = Vec::new();
         for (account, sources) in configuration.accounts.into_iter().zip(by_account) {
             let transport = open(&ports, &account.settings)?;
-            let AccountSettings { name, quota, concurrency, .. } = account.settings;
+            let AccountSettings { name, quota, shed, concurrency, .. } = account.settings;
             let name = Arc::from(name);
-            let task = AccountTask { name, quota, concurrency, transport, sources };
+            let task = AccountTask { name, quota, shed, concurrency, transport, sources };
             polling.push(Polling::new(task, shared.clone()));
         }
         let watched: Vec<Watched> = lists
@@ -304,6 +304,7 @@ fn task(source: Source, telemetry: &Telemetry) -> SourceTask {
         provider: source.provider,
         roster: source.roster,
         interval: source.settings.interval,
+        priority: source.settings.priority,
         timeout: source.settings.timeout,
         discover: source.lists.and_then(|lists| lists.discover).map(|discover| discover.interval),
     }

@@ -134,6 +134,9 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     )];
     rows.extend(e.name.clone().map(|name| ("name", name)));
     rows.extend(e.labels.iter().map(|(key, value)| ("label", format!("{key}={value}"))));
+    if e.priority != "normal" && !e.priority.is_empty() {
+        rows.push(("priority", e.priority.clone()));
+    }
     let reason = e.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     rows.push(("state", format!("{}{reason}: {}", e.state, e.because)));
     rows.extend(e.observed.as_ref().map(|seen| ("observed", observed(seen, e.max_age_seconds))));

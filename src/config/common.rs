@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::secret::Secret;
 pub use super::targets::TARGET_KEYS;
 use super::targets::{DEFAULT_REFRESH, LIMIT_REFRESH_S};
-use crate::domain::Quota;
+use crate::domain::{Priority, Quota};
 use crate::ports::Outbound;
 
 /// Requests a second that an account may be given at most: above it a mistyped number floods a provider.
@@ -84,6 +84,8 @@ pub struct SourceSettings {
     pub arrive_delay: Duration,
     /// How long answers must say offline before an online target is concluded to be.
     pub leave_delay: Duration,
+    /// Who is left out first where the account's quota does not suffice.
+    pub priority: Priority,
     /// How long an answer counts; `None`: three intervals (or planned rounds, if longer) and a timeout.
     pub max_age: Option<Duration>,
 }
@@ -113,6 +115,7 @@ pub fn read_source(reader: &Reader<'_>, name: &str) -> Option<SourceSettings> {
     let (account, provider) = (reader.text("account"), reader.text("provider"));
     let (interval, timeout) = (reader.duration("interval"), reader.duration("timeout"));
     let max_age = optional(reader, "max_age", Reader::duration).ok()?;
+    let priority = reader.text("priority").and_then(|word| Priority::from_word(&word));
     let (arrive_delay, leave_delay) = (reader.duration("arrive_delay"), reader.duration("leave_delay"));
     let (interval, timeout) = (interval?, timeout?);
     if max_age.is_some_and(|max_age| max_age < interval + timeout) {
@@ -127,6 +130,7 @@ pub fn read_source(reader: &Reader<'_>, name: &str) -> Option<SourceSettings> {
         timeout,
         arrive_delay: arrive_delay?,
         leave_delay: leave_delay?,
+        priority: priority?,
         max_age,
     })
 }
@@ -341,6 +345,12 @@ pub const SOURCE_KEYS: &[Key] = &[
         shape: Shape::Text,
         need: Need::Required,
         doc: "What is asked: alibaba_smartag, alibaba_mqtt, volcengine_rtc, openim or huawei_workspace.",
+    },
+    Key {
+        name: "priority",
+        shape: Shape::Choice(Priority::WORDS),
+        need: Need::Default("normal"),
+        doc: "high, normal or low: who is left out first where the quota does not suffice and the account says shed.",
     },
     Key {
         name: "targets",

@@ -23,7 +23,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use super::shape;
 use super::targets::{LIMIT_ID_BYTES, LIMIT_LABEL_BYTES, LIMIT_LABELS, check_label_name};
 use super::tree::Place;
-use crate::domain::{Roster, TargetLabels};
+use crate::domain::{Priority, Roster, TargetLabels};
 use crate::ports::Env;
 
 /// The largest file of targets, in bytes: two million targets with a name and a label each.
@@ -110,6 +110,8 @@ struct Line<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow, default)]
     labels: Labels<'a>,
+    #[serde(borrow, default)]
+    priority: Option<Text<'a>>,
 }
 
 /// A text, or a whole number as it is written.
@@ -162,18 +164,32 @@ impl Reading<'_> {
             return Err(format!("the line is longer than {LIMIT_LINE_BYTES} bytes"));
         }
         if !line.starts_with('{') {
-            return self.target(number, line, TargetLabels::default());
+            return self.target(number, line, TargetLabels::default(), None);
         }
-        let Line { id, name, labels } = serde_json::from_str(line).map_err(|error| not_json(&error))?;
+        let Line { id, name, labels, priority } =
+            serde_json::from_str(line).map_err(|error| not_json(&error))?;
         let labels = self.describe(name, labels)?;
-        self.target(number, &id.0, labels)
+        let known = |word: Text<'_>| {
+            Priority::from_word(&word.0)
+                .ok_or_else(|| "the priority is none of high, normal and low".to_owned())
+        };
+        self.target(number, &id.0, labels, priority.map(known).transpose()?)
     }
 
-    fn target(&mut self, number: u32, id: &str, labels: TargetLabels) -> Result<(), String> {
+    fn target(
+        &mut self,
+        number: u32,
+        id: &str,
+        labels: TargetLabels,
+        priority: Option<Priority>,
+    ) -> Result<(), String> {
         plain(id, LIMIT_ID_BYTES).map_err(|why| format!("the id: {why}"))?;
         (self.accepts)(id)?;
         if self.roster.push(id, labels) {
             self.lines.push(number);
+            if let Some(priority) = priority {
+                self.roster.set_last_priority(priority);
+            }
             return Ok(());
         }
         let earlier = self.roster.find(id).and_then(|at| at.checked_sub(self.first));

@@ -14,7 +14,7 @@ use super::reader::{Context, Reader, join, note};
 use super::shape::plain_text;
 use super::target_files::{LIMIT_FILES, ListFile, read_files};
 use super::tree::{Entry, Node, Place, Value};
-use crate::domain::{Roster, TargetLabels};
+use crate::domain::{Priority, Roster, TargetLabels};
 
 /// The longest id, in bytes: twice what any provider allows.
 pub const LIMIT_ID_BYTES: usize = 512;
@@ -59,6 +59,12 @@ pub const TARGET_KEYS: &[Key] = &[
         shape: Shape::Map,
         need: Need::Optional,
         doc: "Further labels of presence_target_info, 16 at most; names of letters, digits and _.",
+    },
+    Key {
+        name: "priority",
+        shape: Shape::Choice(Priority::WORDS),
+        need: Need::Optional,
+        doc: "A priority of its own, high, normal or low; else the source's. Not for sources that list all targets at once.",
     },
 ];
 
@@ -207,8 +213,16 @@ impl Reading<'_> {
         if let Value::Map(_) = item.value {
             let reader = Reader::open(self.context, item, path(), &[TARGET_KEYS], None)?;
             let labels = self.describe(&reader);
+            let word = reader.has("priority").then(|| reader.text("priority"));
             let id = reader.value_of("id")?;
-            self.add(&|| reader.path_of("id"), id, labels?)
+            self.add(&|| reader.path_of("id"), id, labels?)?;
+            // A word that is none was noted by the reader.
+            let priority =
+                word.map(|word| Priority::from_word(&word?)).map_or(Some(None), |p| p.map(Some))?;
+            if let Some(priority) = priority {
+                self.roster.set_last_priority(priority);
+            }
+            Some(())
         } else {
             let path = path();
             self.add(&|| path.clone(), item, TargetLabels::default())
@@ -404,6 +418,19 @@ mod tests {
         let many: Vec<_> = (0..=LIMIT_LABELS).map(|n| format!("l{n}: x")).collect();
         let (_, problems) = targets(&format!("targets: [{{id: x, labels: {{{}}}}}]", many.join(", ")));
         assert!(problems[0].contains("there are more than 16 labels"), "{}", problems[0]);
+    }
+
+    #[test]
+    fn a_target_may_have_a_priority_of_its_own_and_only_one_of_the_three() {
+        let (roster, problems) =
+            targets("targets: [a, {id: b, priority: high}, {id: c}, {id: d, priority: low}]");
+        assert_eq!(problems, [""; 0]);
+        let roster = roster.expect("nothing is wrong");
+        let priorities: Vec<_> = (0..4).map(|index| roster.priority(index)).collect();
+        assert_eq!(priorities, [None, Some(Priority::High), None, Some(Priority::Low)]);
+        let (roster, problems) = targets("targets: [{id: b, priority: hgih}]");
+        assert!(roster.is_none() && problems.len() == 1, "{problems:?}");
+        assert!(problems[0].contains("s.targets[0].priority"), "{}", problems[0]);
     }
 
     #[test]

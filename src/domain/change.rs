@@ -41,12 +41,13 @@ impl Change {
                 continue;
             };
             described_anew |= wanted.labels(found) != old.labels(index);
-            new.push(target.id, labels(wanted, found));
+            described_anew |= wanted.priority(found) != old.priority(index);
+            add(&mut new, wanted, found);
         }
         let kept = new.len();
         if kept < wanted.len() {
             for target in wanted.iter() {
-                new.push(target.id, labels(wanted, target.row.index));
+                add(&mut new, wanted, target.row.index);
             }
         }
         let changed = described_anew || !removed.is_empty() || new.len() > kept;
@@ -82,8 +83,14 @@ impl Moves {
     }
 }
 
-fn labels(roster: &Roster, index: u32) -> TargetLabels {
-    roster.labels(index).cloned().unwrap_or_default()
+/// Adds a target of `wanted` unless it is there, with all that is said of it.
+fn add(new: &mut Roster, wanted: &Roster, index: u32) {
+    let labels: TargetLabels = wanted.labels(index).cloned().unwrap_or_default();
+    if new.push(wanted.id(index), labels)
+        && let Some(priority) = wanted.priority(index)
+    {
+        new.set_last_priority(priority);
+    }
 }
 
 fn count(number: usize) -> u32 {

@@ -49,6 +49,8 @@ pub struct Explanation {
     /// When the state last changed between online and offline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_change: Option<String>,
+    /// Its priority, should the account's budget not suffice for everybody: high, normal or low.
+    pub priority: String,
     /// Connections or sessions now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u16>,
@@ -165,7 +167,8 @@ pub struct Next {
     /// The earliest instant; the account's budget may make it later. Left out while the question is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
-    /// `under_way`, `retry`, `refused` (a refused id, tried again alone) or `regular`.
+    /// `under_way`, `retry`, `refused` (a refused id, tried again alone), `regular` or `left_out` (never,
+    /// since the budget does not suffice).
     pub kind: String,
     /// Why then.
     pub why: String,

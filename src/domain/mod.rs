@@ -23,5 +23,5 @@ pub use presence::{Policy, Saved, State, View};
 pub use quota::{Limit, Quota, Scope, Window};
 pub use session::{FailureReason, Outcome, Session};
 pub use source::{Evidence, Kind, SourceSpec};
-pub use target::{Roster, RowId, Target, TargetLabels};
+pub use target::{Priority, Roster, RowId, Target, TargetLabels};
 pub use time::{Moment, Tick};

@@ -87,6 +87,8 @@ impl Flags {
     const SETTLED_ONLINE: u8 = 4;
     /// A raw and a settled value are known, from this process or from an earlier one.
     const KNOWN: u8 = 8;
+    /// Left out on purpose for now.
+    const SHED: u8 = 16;
 
     const fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
@@ -217,6 +219,12 @@ impl State {
         }
     }
 
+    /// Tells whether the target is left out on purpose from now on. What was answered counts as long as any answer does; then
+    /// that is the reason why nothing is known.
+    pub fn shed(&mut self, left_out: bool) {
+        self.flags.set(Flags::SHED, left_out);
+    }
+
     /// Counts connections that took another's place.
     pub fn reconnected(&mut self, count: u32) {
         self.reconnects = self.reconnects.saturating_add(count);
@@ -261,6 +269,9 @@ impl State {
     fn presence(&self, fresh: bool) -> Presence {
         if fresh {
             return if self.flags.has(Flags::SETTLED_ONLINE) { Presence::Online } else { Presence::Offline };
+        }
+        if self.flags.has(Flags::SHED) {
+            return Presence::Unknown(UnknownReason::Budget);
         }
         let latest = |otherwise| self.fault.map_or(otherwise, UnknownReason::Fault);
         Presence::Unknown(if self.flags.has(Flags::ANSWERED) {

@@ -20,6 +20,21 @@ fn unix(seconds: u32) -> Option<u32> {
 }
 
 #[test]
+fn who_is_left_out_is_known_as_long_as_the_last_answer_counts_and_then_unknown_for_that() {
+    let policy = POLICY;
+    let mut state = State::default();
+    state.shed(true);
+    let never = state.view(at(0), &policy).presence;
+    assert_eq!(never, Presence::Unknown(UnknownReason::Budget));
+    state.answered(at(10), &Seen::online(), &policy);
+    state.failed(at(20), Fault::Timeout);
+    assert_eq!(state.view(at(70), &policy).presence, Presence::Online);
+    assert_eq!(state.view(at(71), &policy).presence, Presence::Unknown(UnknownReason::Budget));
+    state.shed(false);
+    assert_eq!(state.view(at(71), &policy).presence, Presence::Unknown(UnknownReason::Fault(Fault::Timeout)));
+}
+
+#[test]
 fn a_state_fits_into_forty_eight_bytes() {
     assert!(size_of::<State>() <= 48, "{}", size_of::<State>());
 }

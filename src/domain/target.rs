@@ -35,6 +35,36 @@ pub struct TargetLabels {
     pub labels: Vec<(Arc<str>, String)>,
 }
 
+/// How much an operator cares, where not everybody can be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Priority {
+    /// Left out last.
+    High,
+    /// Neither.
+    #[default]
+    Normal,
+    /// Left out first.
+    Low,
+}
+
+impl Priority {
+    /// Every priority, the highest first; each one's number is its place here.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
+    /// The words of the configuration, in the same order.
+    pub const WORDS: &[&str] = &["high", "normal", "low"];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+
+    /// The priority of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|priority| priority.as_str() == word)
+    }
+}
+
 /// A source's targets: ids in one arena, found by number or by id. Never changes once built.
 #[derive(Debug, Clone)]
 pub struct Roster {
@@ -45,6 +75,7 @@ pub struct Roster {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     labels: Vec<(u32, TargetLabels)>,
+    priorities: Vec<(u32, Priority)>,
 }
 
 impl Roster {
@@ -58,6 +89,7 @@ impl Roster {
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             labels: Vec::new(),
+            priorities: Vec::new(),
         }
     }
 
@@ -83,6 +115,21 @@ impl Roster {
             self.labels.push((number, labels));
         }
         true
+    }
+
+    /// Gives the target that was added last a priority of its own.
+    pub fn set_last_priority(&mut self, priority: Priority) {
+        if let Some(last) = self.len().checked_sub(1)
+            && self.priorities.last().is_none_or(|(index, _)| *index < last)
+        {
+            self.priorities.push((last, priority));
+        }
+    }
+
+    /// The priority of target `index`, if it has one of its own.
+    pub fn priority(&self, index: u32) -> Option<Priority> {
+        let at = self.priorities.binary_search_by_key(&index, |(n, _)| *n).ok()?;
+        Some(self.priorities[at].1)
     }
 
     /// How many targets there are.

@@ -21,6 +21,7 @@ use super::discovery::{self, Discovered};
 use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
 use super::rounds::End;
+use super::shedding::{self, Want};
 use super::{AccountTask, Shared, SourceTask, plan};
 use crate::domain::{ClockOffset, Fault, Moment, Target, Tick};
 use crate::ports::BoxFuture;
@@ -53,6 +54,8 @@ pub struct Polling {
     changes: Changes,
     /// Takes what discoveries find.
     finds: Option<mpsc::Sender<Discovered>>,
+    /// The rate for which it was last decided who is left out.
+    shed_for: Option<f64>,
 }
 
 impl Polling {
@@ -90,7 +93,8 @@ impl Polling {
         }
         let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
         let changes = Changes::new(task.sources.len());
-        Self {
+        let full = task.quota.sustained_per_second();
+        let mut polling = Self {
             rate: budget.rate(now),
             task,
             shared,
@@ -105,6 +109,42 @@ impl Polling {
             board,
             changes,
             finds: None,
+            shed_for: None,
+        };
+        polling.rate_changed(full);
+        polling
+    }
+
+    /// Leaves out whom a budget of so many requests a second does not suffice for, if the account may do so; to be told
+    /// whenever the rate that can be kept up changes.
+    fn rate_changed(&mut self, per_second: f64) {
+        let full = self.task.quota.sustained_per_second();
+        let is_due = self.shed_for.is_none_or(|decided| shedding::is_due(decided, per_second, full));
+        if self.task.shed && is_due {
+            self.shed_for = Some(per_second);
+            self.shed(per_second, None);
+        }
+    }
+
+    /// Whoever is left out is told so; a source whose targets were `replaced`, in any case.
+    fn shed(&mut self, per_second: f64, replaced: Option<usize>) {
+        let wants: Vec<Want<'_>> = self.task.sources.iter().map(SourceTask::want).collect();
+        let decided = shedding::decide(&wants, per_second);
+        for (number, (source, shed)) in self.task.sources.iter().zip(decided).enumerate() {
+            let (rhythm, left_out) = (shed.rhythm(&source.steps, &source.roster), shed.count);
+            if !self.book.leave_out(number, shed.clone()) && replaced != Some(number) {
+                continue;
+            }
+            let (account, name, targets) = (&self.task.name, &source.name, source.roster.len());
+            if left_out > 0 {
+                warn!(%account, source = %name, left_out, targets, "the budget does not suffice for all targets");
+            } else if replaced != Some(number) {
+                info!(%account, source = %name, targets, "the budget suffices for all targets again");
+            }
+            self.line.recut(number, rhythm.clone());
+            let roster = &source.roster;
+            self.shared.store.shed(roster.source(), roster.generation(), &|row| shed.contains(row));
+            self.board.leave_out(number, shed, rhythm, self.line.standing(number));
         }
     }
 
@@ -207,13 +247,20 @@ impl Polling {
                 continue;
             }
             let rows = self.book.rows(&job);
-            if !rows.is_empty() || matches!(job.ask, Ask::Step(_) | Ask::Discover) {
+            let is_asked_whole = || !self.book.is_left_out(&self.task.sources[job.source], job.source);
+            let asks_no_row = match job.ask {
+                Ask::Discover => true,
+                Ask::Step(_) => is_asked_whole(),
+                _ => false,
+            };
+            if !rows.is_empty() || asks_no_row {
                 self.breaker.asked(&job);
                 self.board.asked(&job, now, self.line.standing(job.source));
                 return Some(self.ask(job, rows));
             }
+            self.book.skipped(&job, &self.task.sources[job.source], &mut self.line, now.tick);
             self.ended(&job, End::Skipped, now.tick);
-            self.board.skipped(&job, now, self.line.standing(job.source));
+            self.board.skipped(&job, self.line.take_put_back(), now, self.line.standing(job.source));
         }
         None
     }
@@ -231,7 +278,7 @@ impl Polling {
             Ask::Batch { .. } => {}
         }
         self.ended(job, End::GivenUp, now.tick);
-        self.board.skipped(job, now, self.line.standing(job.source));
+        self.board.skipped(job, self.line.take_put_back(), now, self.line.standing(job.source));
     }
 
     fn ask(&mut self, job: Job, rows: Vec<u32>) -> BoxFuture<'static, Done> {
@@ -294,6 +341,7 @@ impl Polling {
         drop(offset);
         self.budget.hold(self.breaker.until());
         self.tell(done, before);
+        self.rate_changed(self.rate.min(self.task.quota.sustained_per_second()));
     }
 
     /// One line and one gauge where somebody is parked or let in again.
@@ -340,6 +388,9 @@ impl Polling {
         self.board.replace(number, &change, rhythm, self.line.standing(number));
         self.board.put_back(self.line.take_put_back());
         self.changes.replaced(number, &change);
+        if let Some(decided) = self.shed_for {
+            self.shed(decided, Some(number));
+        }
         self.task.lengthen_max_ages(&self.shared.store);
     }
 }

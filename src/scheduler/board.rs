@@ -16,8 +16,9 @@ use super::booking::{Done, left_out, speaks_of_presence};
 use super::breaker::Breaker;
 use super::line::{Ask, Job, Standing};
 use super::plan::Rhythm;
+use super::shedding::Shed;
 use super::sheet::{Sheet, push};
-use crate::domain::{Change, Fault, Moment, Moves, Roster, Tick};
+use crate::domain::{Change, Fault, Moment, Moves, Priority, Roster, Tick};
 use crate::providers::Receipt;
 
 /// Failures kept of one question, and of one target's own questions.
@@ -58,6 +59,10 @@ pub struct About {
     pub account: Arc<str>,
     /// The source's interval.
     pub interval: Duration,
+    /// Who is left out before it, where the budget does not suffice.
+    pub priority: Priority,
+    /// How many targets of its source are left out, of how many.
+    pub left_out: (u32, u32),
     /// Its place in the round.
     pub place: Place,
     /// The last answers, newest first.
@@ -101,6 +106,8 @@ pub enum Coming {
     Refused(Tick),
     /// Its turn in the round comes then.
     Regular(Tick),
+    /// Nothing: the budget does not suffice for it.
+    LeftOut,
 }
 
 /// A pause of the account, or of this kind of question when that is forbidden.
@@ -137,10 +144,21 @@ impl Board {
     }
 
     /// Notes that a question was taken from the line and is not asked, since nobody is left to be asked about in it.
-    pub fn skipped(&self, job: &Job, now: Moment, standing: Standing) {
+    /// `put_back`: what comes instead.
+    pub fn skipped(&self, job: &Job, put_back: Vec<(Job, Tick)>, now: Moment, standing: Standing) {
         let sheet = &mut self.lock().sheets[job.source];
         sheet.standing = standing;
         sheet.taken(job, now.tick);
+        for (job, due) in put_back {
+            sheet.put_back.insert(job.ask, (due, job.attempt));
+        }
+    }
+
+    /// Notes which targets of a source are left out from now on, and the round of the others.
+    pub fn leave_out(&self, source: usize, shed: Shed, rhythm: Rhythm, standing: Standing) {
+        let sheet = &mut self.lock().sheets[source];
+        (sheet.shed, sheet.standing) = (shed, standing);
+        sheet.recut(rhythm);
     }
 
     /// Notes a question's end, and what was put back for it.
@@ -250,6 +268,8 @@ impl Board {
             account: self.account.clone(),
             interval: sheet.interval,
             place: sheet.place(row),
+            priority: sheet.priority(row),
+            left_out: sheet.left_out(),
             answers: newest_first(answers),
             failures: newest_first(failures),
             coming: sheet.coming(row),

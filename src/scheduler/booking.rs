@@ -14,7 +14,8 @@ use super::line::{Ask, Job, Line};
 use super::pause;
 use super::rounds::End;
 use super::sessions::SessionLedger;
-use crate::domain::{Fault, Moment, Moves, Roster, RowId, Session};
+use super::shedding::Shed;
+use crate::domain::{Fault, Moment, Moves, Roster, RowId, Session, Tick};
 use crate::providers::{Answer, Failure, Receipt, Step};
 use crate::store::Store;
 use crate::telemetry::SessionMeter;
@@ -79,6 +80,8 @@ struct Page {
     ledger: Option<SessionLedger>,
     /// Targets that are left out of batches, since the provider refuses them.
     refused: BTreeSet<u32>,
+    /// Targets that are left out of everything, since the budget does not suffice for them.
+    shed: Shed,
     /// Questions that failed since the last answer.
     failures: usize,
     /// The fault that was last logged; none while well.
@@ -108,19 +111,44 @@ impl Book {
         }
     }
 
-    /// Goes on with other targets of a source.
+    /// Goes on with other targets of a source. Who is left out is to be decided anew.
     pub fn replace(&mut self, source: usize, moves: &Moves) {
         let page = &mut self.sources[source];
         page.refused = page.refused.iter().filter_map(|&row| moves.index(row)).collect();
+        page.shed = Shed::default();
     }
 
-    /// The targets that a question names, without those that the provider refuses.
+    /// The targets that a question names, without those that the provider refuses and those that are left out.
     pub fn rows(&self, job: &Job) -> Vec<u32> {
-        let refused = &self.sources[job.source].refused;
+        let Page { refused, shed, .. } = &self.sources[job.source];
         match job.ask {
-            Ask::Batch { from, to } => (from..to).filter(|row| !refused.contains(row)).collect(),
+            Ask::Batch { from, to } => {
+                (from..to).filter(|row| !refused.contains(row) && !shed.contains(*row)).collect()
+            }
+            Ask::Solo(row) | Ask::Detail(row) if shed.contains(row) => Vec::new(),
             Ask::Solo(row) | Ask::Detail(row) => vec![row],
             Ask::Step(_) | Ask::Discover => Vec::new(),
+        }
+    }
+
+    /// Leaves these targets of a source out from now on, and no others; tells whether that changes anything.
+    pub fn leave_out(&mut self, source: usize, shed: Shed) -> bool {
+        let old = std::mem::replace(&mut self.sources[source].shed, shed);
+        old != self.sources[source].shed
+    }
+
+    /// Whether nobody of a source is asked about.
+    pub fn is_left_out(&self, source: &SourceTask, number: usize) -> bool {
+        let count = self.sources[number].shed.count;
+        count > 0 && count == source.roster.len()
+    }
+
+    /// Puts a question back that was taken and not asked, where nothing else would ask it again.
+    pub fn skipped(&self, job: &Job, source: &SourceTask, line: &mut Line, now: Tick) {
+        match job.ask {
+            Ask::Solo(_) => line.again(job.clone(), now + refused_pause(source)),
+            Ask::Step(_) => line.step_done(job.source, now),
+            Ask::Batch { .. } | Ask::Detail(_) | Ask::Discover => {}
         }
     }
 
@@ -355,7 +383,7 @@ pub(super) fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Evidence, Kind, Outcome, Policy, SourceSpec, Tick};
+    use crate::domain::{Evidence, Kind, Outcome, Policy, SourceSpec};
     use crate::ports::BoxFuture;
     use crate::providers::{Action, Costs, Net, Provider, Question, huawei_workspace};
     use crate::scheduler::plan::Rhythm;
@@ -416,6 +444,7 @@ mod tests {
             requests: 1,
             max_age: None,
             interval: MINUTE,
+            priority: crate::domain::Priority::Normal,
             timeout: MINUTE,
             discover: None,
             sessions: Some(Arc::new(telemetry.sessions("desks", "huawei_workspace", "desktop"))),

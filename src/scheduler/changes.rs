@@ -142,6 +142,10 @@ impl AccountTask {
     /// More targets take longer to ask about, so that answers have to count longer, where the operator does not say how
     /// long they do.
     pub(super) fn lengthen_max_ages(&self, store: &Store) {
+        if self.shed {
+            // Whoever is asked about is asked as often as before.
+            return;
+        }
         #[expect(clippy::cast_precision_loss, reason = "requests a round are far below 2^52")]
         let wanted = |source: &SourceTask| source.requests as f64 / source.interval.as_secs_f64();
         let wanted: f64 = self.sources.iter().map(wanted).sum();

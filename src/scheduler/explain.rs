@@ -63,6 +63,7 @@ pub fn explain(subject: &Subject<'_>, now: Moment) -> Explanation {
         max_age_seconds: spec.policy.max_age.as_secs_f64(),
         last_seen: view.last_seen_s.map(seconds),
         last_change: view.last_change_s.map(seconds),
+        priority: about.priority.as_str().to_owned(),
         connections: view.connections,
         start: view
             .started_s
@@ -250,6 +251,7 @@ fn next(about: &About, spec: &SourceSpec, times: Times) -> Next {
             ),
         ),
         Coming::Regular(due) => ("regular", Some(due), regular),
+        Coming::LeftOut => ("left_out", None, left_out(about)),
     };
     let paused = about.paused;
     let held = paused.filter(|paused| due.is_some_and(|due| due < paused.until));
@@ -282,6 +284,14 @@ fn left_alone(fault: Fault) -> &'static str {
     }
 }
 
+fn left_out(about: &About) -> String {
+    let (priority, (count, of)) = (about.priority.as_str(), about.left_out);
+    format!(
+        "the account's budget does not suffice for all: {count} of the source's {of} targets are left out, the lowest \
+         priority first (this one's is {priority}) and of one priority what stands last in the configuration"
+    )
+}
+
 fn changes(
     view: &View,
     reason: Option<UnknownReason>,
@@ -292,6 +302,10 @@ fn changes(
 ) -> Vec<String> {
     let mut changes = Vec::new();
     if let Some(reason) = reason {
+        if reason == UnknownReason::Budget {
+            changes.push("a larger quota, a longer interval, fewer targets or a higher priority".to_owned());
+            return changes;
+        }
         changes.push("any good answer about it makes it online or offline at once".to_owned());
         if let UnknownReason::Fault(fault) = reason {
             changes.push(clock_remedy(fault, ahead).unwrap_or_else(|| remedy(fault).to_owned()));
@@ -366,6 +380,8 @@ mod tests {
         About {
             account: "account".into(),
             interval: Duration::from_secs(10),
+            priority: crate::domain::Priority::Normal,
+            left_out: (0, 50),
             place: Place::Batch { number: 2, of: 5, from: 20, to: 30 },
             answers: Vec::new(),
             failures: Vec::new(),

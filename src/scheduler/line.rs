@@ -199,6 +199,17 @@ impl Line {
         }
     }
 
+    /// Goes on with another cut of a source's targets, at the same place of its round.
+    pub fn recut(&mut self, source: usize, rhythm: Rhythm) {
+        let beat = &mut self.beats[source];
+        if let (Rhythm::Spread { starts: old }, Rhythm::Spread { starts }) = (&beat.rhythm, &rhythm) {
+            let next = old.get(beat.cursor).copied().unwrap_or(0);
+            beat.cursor = starts.partition_point(|&start| start <= next).saturating_sub(1);
+            beat.rounds.abandon();
+        }
+        beat.rhythm = rhythm;
+    }
+
     /// Tells how a question ended, after all that follows from it was put back. If that makes its round complete: how long
     /// the round took.
     pub fn ended(&mut self, job: &Job, end: End, now: Tick) -> Option<Duration> {

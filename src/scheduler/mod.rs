@@ -1,7 +1,8 @@
 //! Decides what is asked when, asks it within budget, and books the answers. One [`Polling`] an account; all of them run
 //! on one thread.
 //!
-//! In reading order: [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`rounds`] how
+//! In reading order: [`packing`] puts targets into batches; [`shedding`] says whom not to ask where the budget does not
+//! suffice; [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`rounds`] how
 //! long rounds take; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
 //! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`changes`]
@@ -14,7 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Quota, Roster};
+use crate::domain::{Priority, Quota, Roster};
 use crate::ports::{Ports, Transport};
 use crate::providers::{Provider, ProviderKind, Step};
 use crate::store::Store;
@@ -30,10 +31,12 @@ pub mod discovery;
 pub mod explain;
 pub mod gate;
 pub mod line;
+pub mod packing;
 pub mod pause;
 pub mod plan;
 pub mod rounds;
 pub mod sessions;
+pub mod shedding;
 mod sheet;
 
 pub use account::Polling;
@@ -59,6 +62,8 @@ pub struct AccountTask {
     pub name: Arc<str>,
     /// Its budget.
     pub quota: Quota,
+    /// Whether targets are left out where the budget does not suffice; else all rounds are late alike.
+    pub shed: bool,
     /// Questions under way at most.
     pub concurrency: usize,
     /// Its way out.
@@ -86,10 +91,20 @@ pub struct SourceTask {
     pub max_age: Option<Duration>,
     /// How often every target is asked about.
     pub interval: Duration,
+    /// Who is left out first.
+    pub priority: Priority,
     /// How long one request may take.
     pub timeout: Duration,
     /// How often its targets are discovered, if they are.
     pub discover: Option<Duration>,
     /// Where its sessions are counted, if its round has login records.
     pub sessions: Option<Arc<SessionMeter>>,
+}
+
+impl SourceTask {
+    /// What it wants of the account's budget.
+    fn want(&self) -> shedding::Want<'_> {
+        let Self { roster, steps, interval, priority, .. } = self;
+        shedding::Want { roster, steps, interval: *interval, priority: *priority }
+    }
 }

@@ -11,7 +11,8 @@ use super::SourceTask;
 use super::board::{Coming, FAILURES_KEPT, NOTES_MAX, Note, Paused, Place};
 use super::line::{Ask, Job, Standing};
 use super::plan::{Rhythm, rhythm};
-use crate::domain::{Change, Fault, Moment, Roster, Tick};
+use super::shedding::Shed;
+use crate::domain::{Change, Fault, Moment, Priority, Roster, Tick};
 use crate::providers::Step;
 
 /// Partial answers kept of one batch: as many as halving it for one refused id yields, and some more.
@@ -25,6 +26,8 @@ pub(super) struct Sheet {
     pub(super) name: Arc<str>,
     pub(super) interval: Duration,
     rhythm: Rhythm,
+    pub(super) shed: Shed,
+    priority: Priority,
     pub(super) roster: Arc<Roster>,
     steps: Arc<[&'static str]>,
     /// The step that says who is online.
@@ -62,6 +65,8 @@ impl Sheet {
             name: source.name.clone(),
             interval: source.interval,
             rhythm: rhythm(&source.steps, &source.roster),
+            shed: Shed::default(),
+            priority: source.priority,
             roster: source.roster.clone(),
             steps: source.steps.iter().map(word).collect(),
             presence_step: source.steps.iter().position(listing).unwrap_or(0),
@@ -87,18 +92,7 @@ impl Sheet {
         let put_back = std::mem::take(&mut self.put_back).into_iter();
         self.put_back = put_back.map(|(ask, again)| (ask.moved(moves), again)).collect();
         self.put_back.remove(&NOBODY);
-        if let Rhythm::Spread { .. } = self.rhythm {
-            let notes = self.answers.take().flat_map(|(_, notes)| notes);
-            let notes: Vec<Note> = notes.filter_map(|note| note.moved(moves)).collect();
-            for note in notes {
-                take_place(self.answers.touch(self.question(&note.ask)), note);
-            }
-            let notes = self.failures.take().flat_map(|(_, notes)| notes);
-            let notes: Vec<Note> = notes.filter_map(|note| note.moved(moves)).collect();
-            for note in notes {
-                push(self.failures.touch(self.question(&note.ask)), note);
-            }
-        }
+        self.renumber(|note| note.moved(moves));
         let kept = |row: u32| moves.index(row);
         for (row, notes) in self.row_answers.take().filter_map(|(row, notes)| Some((kept(row)?, notes))) {
             let notes = notes.into_iter().filter_map(|note| note.moved(moves));
@@ -108,6 +102,28 @@ impl Sheet {
             let notes = notes.into_iter().filter_map(|note| note.moved(moves));
             *self.row_failures.touch(row) = notes.collect();
         }
+    }
+
+    /// Keeps what was asked in batches under their present numbers.
+    fn renumber(&mut self, moved: impl Fn(Note) -> Option<Note>) {
+        if let Rhythm::Spread { .. } = self.rhythm {
+            let notes = self.answers.take().flat_map(|(_, notes)| notes);
+            let notes: Vec<Note> = notes.filter_map(&moved).collect();
+            for note in notes {
+                take_place(self.answers.touch(self.question(&note.ask)), note);
+            }
+            let notes = self.failures.take().flat_map(|(_, notes)| notes);
+            let notes: Vec<Note> = notes.filter_map(&moved).collect();
+            for note in notes {
+                push(self.failures.touch(self.question(&note.ask)), note);
+            }
+        }
+    }
+
+    /// Goes on with other batches of the same targets.
+    pub(super) fn recut(&mut self, rhythm: Rhythm) {
+        self.rhythm = rhythm;
+        self.renumber(Some);
     }
 
     /// The number of the question of the round that a target stands in, and its range.
@@ -125,6 +141,17 @@ impl Sheet {
             || Place::Steps(self.steps.clone()),
             |(number, of, from, to)| Place::Batch { number, of, from, to },
         )
+    }
+
+    /// The priority by which a target is left out or not.
+    pub(super) fn priority(&self, row: u32) -> Priority {
+        let own = matches!(self.rhythm, Rhythm::Spread { .. }).then(|| self.roster.priority(row));
+        own.flatten().unwrap_or(self.priority)
+    }
+
+    /// How many targets are left out, of how many.
+    pub(super) fn left_out(&self) -> (u32, u32) {
+        (self.shed.count, self.roster.len())
     }
 
     /// Notes that a question left the line. A regular one leaves a retry of the same targets where it is.
@@ -194,6 +221,9 @@ impl Sheet {
     }
 
     pub(super) fn coming(&self, row: u32) -> Coming {
+        if self.shed.contains(row) {
+            return Coming::LeftOut;
+        }
         let concerns = |ask: &Ask| match *ask {
             Ask::Batch { from, to } => (from..to).contains(&row) && !self.is_refused(row),
             Ask::Solo(alone) => alone == row,

@@ -150,6 +150,23 @@ impl Store {
         }
     }
 
+    /// Books which targets of this source are left out on purpose from now on, and which are not.
+    pub fn shed(&self, source: u16, generation: u16, is_shed: &dyn Fn(u32) -> bool) {
+        let mut from = 0;
+        while let Some(source) = self.lock().source(source, generation)
+            && from < source.roster.len()
+        {
+            let part = u32::try_from(ROWS_PER_LOCK).unwrap_or(u32::MAX);
+            let to = source.roster.len().min(from.saturating_add(part));
+            for index in from..to {
+                if let Some(state) = state_mut(&mut source.chunks, index) {
+                    state.shed(is_shed(index));
+                }
+            }
+            from = to;
+        }
+    }
+
     /// Books that a question of this source was answered at `at`: the source is up.
     pub fn heard(&self, source: u16, generation: u16, at: Moment) {
         let mut inner = self.lock();

@@ -245,6 +245,7 @@ fn a_million_targets_are_planned_in_under_a_second() {
         timeout: Duration::from_secs(10),
         leave_delay: Duration::ZERO,
         max_age: None,
+        priority: presence_exporter::domain::Priority::Normal,
     };
     let payer = Payer { name: "main", quota: &quota, shed: false };
     let plan = Inputs::new(vec![payer], vec![subject]).plan(&Assumptions::default());

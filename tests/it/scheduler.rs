@@ -9,7 +9,8 @@ use bytes::Bytes;
 use presence_exporter::config::{AccountSettings, Key, Reader};
 use presence_exporter::domain::presence::Presence;
 use presence_exporter::domain::{
-    Evidence, Explanation, Fault, Kind, Moment, Policy, Roster, Seen, SourceSpec, TargetLabels, UnknownReason,
+    Evidence, Explanation, Fault, Kind, Moment, Policy, Priority, Roster, Seen, SourceSpec, TargetLabels,
+    UnknownReason,
 };
 use presence_exporter::ports::{
     BoxFuture, Clock, Entropy, Env, Network, Outbound, Ports, Request, Response, Transport, TransportError,
@@ -203,6 +204,10 @@ pub struct Bench {
 /// How a bench is set up.
 pub struct Setup {
     pub rate: f64,
+    /// Whether targets are left out where the rate does not suffice.
+    pub shed: bool,
+    /// Each source's priority; normal for those that follow.
+    pub priorities: Vec<Priority>,
     pub concurrency: usize,
     pub latency: Duration,
     /// The number of a request whose answer takes longer, and how long.
@@ -220,6 +225,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             rate: 10.0,
+            shed: false,
+            priorities: Vec::new(),
             concurrency: 4,
             latency: Duration::from_millis(20),
             held_up: None,
@@ -268,10 +275,11 @@ pub fn bench(
             detection_delay: Duration::ZERO,
         };
         installed.push(Installed { spec, roster: roster.clone() });
-        let provider =
-            Arc::new(TestProvider { ids: setup.ids, fresh: (setup.fresh_look, AtomicU32::new(0)) });
+        let fresh = (setup.fresh_look, AtomicU32::new(0));
+        let provider = Arc::new(TestProvider { ids: setup.ids, fresh });
         let steps = provider.round();
         let (interval, timeout) = (*interval, SECOND * 5);
+        let priority = setup.priorities.get(usize::from(number)).copied().unwrap_or_default();
         sources.push(SourceTask {
             name,
             kind: &TestKind,
@@ -281,6 +289,7 @@ pub fn bench(
             steps,
             roster,
             interval,
+            priority,
             timeout,
             discover: None,
             sessions: None,
@@ -290,6 +299,7 @@ pub fn bench(
     let task = AccountTask {
         name: Arc::from("account"),
         quota: presence_exporter::domain::Quota::per_second(setup.rate),
+        shed: setup.shed,
         concurrency: setup.concurrency,
         transport: wire.clone(),
         sources,
@@ -428,6 +438,75 @@ fn a_round_lasts_from_its_first_question_to_its_last_answer_and_a_failed_one_has
     squeezed.run(SECOND * 70);
     let squeezed = took(&squeezed).expect("a slow round is a round");
     assert!(squeezed > 18_000 && squeezed < 19_500, "nine times two seconds and a little: {squeezed}");
+}
+
+/// How many seconds pass between two questions about an id.
+fn gaps(bench: &Bench, id: &str) -> Vec<f64> {
+    let sent = bench.sent();
+    let asked: Vec<Moment> =
+        sent.iter().filter(|(_, ids)| ids.split(',').any(|one| one == id)).map(|(at, _)| *at).collect();
+    asked.windows(2).map(|pair| pair[1].tick.since(pair[0].tick).as_secs_f64()).collect()
+}
+
+#[test]
+fn who_does_not_fit_is_left_out_by_priority_and_told_so_and_the_rest_keeps_its_interval() {
+    let setup = Setup {
+        rate: 2.2,
+        shed: true,
+        priorities: vec![Priority::Low, Priority::High, Priority::Normal],
+        sources: vec![(100, SECOND * 10), (105, SECOND * 10), (40, SECOND * 10)],
+        ..Setup::default()
+    };
+    let mut bench = bench(&setup, |_, ids, _| {
+        // Halving and a retry do not let anybody in either.
+        Ok((if ids.split(',').any(|id| id == "t1-33") { 404 } else { 200 }, None))
+    });
+    bench.run(SECOND * 120);
+    // 2.04 requests a second are planned for: 11 batches of high, 4 of normal, 5 of low.
+    let refused = UnknownReason::Fault(Fault::RefusedId).as_str();
+    assert_eq!(bench.states(), BTreeMap::from([("online", 105 - 1 + 40 + 50), ("budget", 50), (refused, 1)]));
+    for (_, ids) in bench.sent() {
+        for id in ids.split(',').filter_map(|id| id.strip_prefix("t0-")) {
+            assert!(id.parse::<u32>().unwrap() < 50, "{id} is asked about, and is to be left out");
+        }
+    }
+    for id in ["t0-0", "t0-49", "t1-0", "t1-104", "t2-39"] {
+        let gaps = gaps(&bench, id);
+        // Halving takes its part of the first round.
+        assert!(gaps[0] < 15.0, "{id}: {gaps:?}");
+        assert!(gaps.len() >= 10 && gaps[1..].iter().all(|gap| (gap - 10.0).abs() < 1.5), "{id}: {gaps:?}");
+    }
+    let explained = bench.explain(0, "t0-99");
+    assert_eq!((explained.reason.as_deref(), explained.next.kind.as_str()), (Some("budget"), "left_out"));
+    assert_eq!((explained.priority.as_str(), &explained.next.at), ("low", &None));
+    assert!(
+        explained.next.why.contains("50 of the source's 100 targets are left out"),
+        "{}",
+        explained.next.why
+    );
+    assert_eq!(bench.explain(0, "t0-49").next.kind, "regular");
+}
+
+#[test]
+fn nobody_is_left_out_unless_the_account_says_so_or_while_the_budget_suffices() {
+    for (rate, shed) in [(0.5, false), (1.05, true)] {
+        let mut bench = bench(&Setup { rate, shed, ..Setup::default() }, |_, _, _| Ok((200, None)));
+        bench.run(SECOND * 60);
+        assert_eq!(bench.states(), BTreeMap::from([("online", 100)]), "{rate}");
+    }
+}
+
+#[test]
+fn a_rate_that_falls_leaves_targets_out_and_one_that_is_back_asks_them_again() {
+    let states = |time| {
+        let setup = Setup { shed: true, rate: 1.5, ..Setup::default() };
+        let mut bench = bench(&setup, |number, _, _| Ok((if number == 0 { 429 } else { 200 }, None)));
+        bench.run(time);
+        bench.states()
+    };
+    // The throttle halves 1.5 a second; 0.7 of them are planned for, which is six batches in ten seconds.
+    assert_eq!(states(SECOND * 10).get("budget"), Some(&40));
+    assert_eq!(states(SECOND * 120), BTreeMap::from([("online", 100)]));
 }
 
 #[test]

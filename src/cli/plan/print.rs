@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::{Report, Verdict};
 use crate::cli::table::table;
-use crate::scheduler::plan::Span;
 use crate::scheduler::plan::calls::float;
+use crate::scheduler::plan::{SourcePlan, Span};
 
 /// The whole report.
 pub fn text(report: &Report) -> String {
     let mut parts = vec![cost(report), freshness(report), accounts(report), sum(report)];
+    parts.extend(left_out(report));
     parts.extend(verdicts("Does not fit:", &report.problems));
     parts.extend(verdicts("May not fit:", &report.warnings));
     parts.join("\n\n")
@@ -112,6 +113,17 @@ fn sum(report: &Report) -> String {
         times(plan.assumptions.arrivals_per_hour),
         plan.assumptions.failing_share * 100.0,
     )
+}
+
+/// Whom the quota does not suffice for, where an account leaves those out.
+fn left_out(report: &Report) -> Option<String> {
+    let sources = report.plan.sources.iter().filter(|source| source.left_out > 0);
+    let line = |source: &SourcePlan| {
+        let SourcePlan { name, left_out, targets, .. } = source;
+        format!("\n  {name}: {} of {} targets", count((*left_out).into()), count((*targets).into()))
+    };
+    let lines: String = sources.map(line).collect();
+    (!lines.is_empty()).then(|| format!("Left out, and unknown for it:{lines}"))
 }
 
 fn verdicts(head: &str, verdicts: &[Verdict]) -> Option<String> {

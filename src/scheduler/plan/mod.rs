@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::{Kind, Quota, Roster, Window};
+use crate::domain::{Kind, Priority, Quota, Roster, Window};
 use crate::providers::configure::{Configuration, Source};
 use crate::providers::{Action, Cheaper, Per, Step};
+use crate::scheduler::shedding::{self, Want};
 
 pub mod advice;
 pub mod calls;
@@ -86,6 +87,8 @@ pub struct Subject<'a> {
     pub leave_delay: Duration,
     /// How long an answer counts, if the operator says so.
     pub max_age: Option<Duration>,
+    /// Who is left out first.
+    pub priority: Priority,
 }
 
 impl<'a> Subject<'a> {
@@ -111,6 +114,7 @@ impl<'a> Subject<'a> {
             timeout: source.settings.timeout,
             leave_delay: source.settings.leave_delay,
             max_age: source.settings.max_age,
+            priority: source.settings.priority,
         }
     }
 
@@ -166,8 +170,11 @@ pub struct Inputs<'a> {
     pub payers: Vec<Payer<'a>>,
     /// What is asked, in the order of the configuration.
     pub subjects: Vec<Subject<'a>>,
-    /// Of each account: by how much its rounds take longer than their intervals.
+    /// Of each account: by how much its rounds take longer than their intervals. Where targets may be left out, those who
+    /// stay are asked as often as they should be.
     stretches: Vec<f64>,
+    /// Of each source: targets that are left out, since the full rate does not suffice for them.
+    left_out: Vec<u32>,
     /// Of each account: calls of the largest questions of all its sources together.
     crowds: Vec<f64>,
 }
@@ -175,11 +182,16 @@ pub struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     /// These accounts and sources.
     pub fn new(payers: Vec<Payer<'a>>, subjects: Vec<Subject<'a>>) -> Self {
-        let mut inputs = Self { payers, subjects, stretches: Vec::new(), crowds: Vec::new() };
+        let mut inputs =
+            Self { payers, subjects, stretches: Vec::new(), left_out: Vec::new(), crowds: Vec::new() };
         let least = inputs.least();
         let accounts = 0..inputs.payers.len();
         let stretch = |account: usize| {
-            let allowed = inputs.payers[account].quota.sustained_per_second();
+            let payer = &inputs.payers[account];
+            if payer.shed {
+                return 1.0;
+            }
+            let allowed = payer.quota.sustained_per_second();
             rounds::stretch(inputs.wanted(account, &least), allowed)
         };
         let crowd = |account: usize| {
@@ -189,7 +201,27 @@ impl<'a> Inputs<'a> {
         };
         (inputs.stretches, inputs.crowds) =
             (accounts.clone().map(stretch).collect(), accounts.map(crowd).collect());
+        inputs.left_out = inputs.who_is_left_out();
         inputs
+    }
+
+    /// By source: how many targets are left out at the full rate, by the very decision that polling makes.
+    fn who_is_left_out(&self) -> Vec<u32> {
+        let mut left_out = vec![0; self.subjects.len()];
+        for (account, payer) in self.payers.iter().enumerate().filter(|(_, payer)| payer.shed) {
+            let (numbers, wants): (Vec<usize>, Vec<Want<'_>>) = self
+                .of_account(account)
+                .map(|(number, subject)| {
+                    let (interval, priority) = (subject.asking.interval, subject.priority);
+                    (number, Want { roster: subject.roster, steps: &subject.steps, interval, priority })
+                })
+                .unzip();
+            let decided = shedding::decide(&wants, payer.quota.sustained_per_second());
+            for (number, shed) in numbers.into_iter().zip(decided) {
+                left_out[number] = shed.count;
+            }
+        }
+        left_out
     }
 
     /// What matters of a configuration.

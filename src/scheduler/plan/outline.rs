@@ -50,6 +50,8 @@ pub struct SourcePlan {
     pub account: String,
     /// How many targets it has.
     pub targets: u32,
+    /// How many of them are left out, since the quota does not suffice for them and the account says so.
+    pub left_out: u32,
     /// Questions of a round.
     pub questions: u64,
     /// How often a round is wanted.
@@ -205,6 +207,7 @@ impl Inputs<'_> {
             kind: subject.kind.as_str(),
             account: self.payers[subject.account].name.to_owned(),
             targets,
+            left_out: self.left_out[number],
             questions: if subject.asking.sequence {
                 subject.steps.len() as u64
             } else {

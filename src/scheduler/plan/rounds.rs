@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::Roster;
 use crate::providers::Step;
 use crate::scheduler::budget::SHARE;
+use crate::scheduler::packing::Capacity;
 
 /// How a source's round goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,23 +21,10 @@ pub enum Rhythm {
 
 /// Cuts a source's targets into a round.
 pub fn rhythm(steps: &[Step], roster: &Roster) -> Rhythm {
-    let batches = steps.iter().find_map(|step| match *step {
-        Step::Batches { ids, weigh, weight, .. } => Some((ids.max(1), weigh, weight)),
-        Step::Listing { .. } | Step::Log { .. } => None,
-    });
-    let Some((ids, weigh, weight)) = batches else { return Rhythm::Sequence };
-    let mut starts = Vec::new();
-    let (mut count, mut sum) = (0_usize, 0_usize);
-    for (number, target) in (0_u32..).zip(roster.iter()) {
-        let own = weigh(target.id);
-        if starts.is_empty() || count == ids || sum.saturating_add(own) > weight {
-            starts.push(number);
-            (count, sum) = (0, 0);
-        }
-        count += 1;
-        sum = sum.saturating_add(own);
+    match Capacity::of(steps) {
+        Some(capacity) => Rhythm::Spread { starts: capacity.cut(roster, |_| true) },
+        None => Rhythm::Sequence,
     }
-    Rhythm::Spread { starts }
 }
 
 /// How far apart a source's batches are asked: exactly what the line adds to a batch's due time.
