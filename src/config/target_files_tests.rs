@@ -57,7 +57,7 @@ fn each_bad_line_is_named() {
          {\"id\": \"z\", \"labels\": {\"a\": \"x\", \"a\": \"y\"}}\n",
         &[
             "list:2: an id has no /",
-            "list:3: this is not a target in JSON: unknown field `nmae`, expected one of `id`, `name`, `labels`, at column 18",
+            "list:3: this is not a target in JSON: unknown field `nmae`, expected one of `id`, `name`, `labels`, `priority`, at column 18",
             "list:4: an id has no /",
             "list:5: this is not a target in JSON: missing field `id`, at column 13",
             "list:6: this is not a target in JSON: invalid type: floating point `1.5`, expected a text or a whole number, at column 10",

@@ -13,6 +13,7 @@ mod first_seen;
 mod memos;
 mod platforms;
 mod replace;
+mod restore;
 mod snapshot;
 pub mod state_file;
 
@@ -28,7 +29,6 @@ use platforms::ByPlatform;
 pub use replace::{Refresh, Replacement};
 use snapshot::{Chunk, locate};
 pub use snapshot::{Counts, Snapshot, SourceSnapshot};
-use state_file::{Found, FoundSource};
 pub use state_file::{Opened, StateFile};
 
 /// Rows in a chunk: what a writer copies at most when a page is being read, 32 KiB.
@@ -240,15 +240,6 @@ impl Store {
         drop(old);
     }
 
-    /// Puts what an earlier process knew into the sources, which were not asked yet.
-    fn restore(&self, now: Moment, found: Found) {
-        let mut inner = self.lock();
-        inner.memos = Arc::new(found.memos);
-        for (source, found) in inner.sources.iter_mut().zip(found.sources) {
-            source.restore(now, found);
-        }
-    }
-
     /// What was kept under this name, by this process or an earlier one.
     pub fn memo(&self, name: &str) -> Option<Vec<u8>> {
         let mut inner = self.lock();
@@ -338,24 +329,6 @@ impl Source {
         {
             *counts = ByPlatform::of(seen);
         }
-    }
-
-    fn restore(&mut self, now: Moment, found: FoundSource) {
-        for (index, restored) in (0..).zip(found.rows) {
-            if let (Some(restored), Some(state)) = (restored, state_mut(&mut self.chunks, index)) {
-                *state = restored;
-            }
-        }
-        let now_s = u32::try_from(now.unix_seconds()).unwrap_or(0);
-        for (index, kept) in &found.stays {
-            let observed_s = state_mut(&mut self.chunks, *index)
-                .and_then(|state| state.saved(&self.spec.policy))
-                .map_or(0, |saved| saved.observed_s);
-            let unasked = Duration::from_secs(now_s.saturating_sub(observed_s).into());
-            let after_gap = unasked > self.spec.policy.max_age;
-            self.first_seen.restore(*index, kept, now.tick, after_gap);
-        }
-        self.log_since_ms = found.log_since_ms;
     }
 
     /// Whether it is known that there is nobody to ask about.

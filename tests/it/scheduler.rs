@@ -238,6 +238,15 @@ impl Default for Setup {
     }
 }
 
+/// So many targets of the source with this number.
+fn roster(number: u16, targets: u32) -> Roster {
+    let mut roster = Roster::new(number, 0);
+    for target in 0..targets {
+        roster.push(&format!("t{number}-{target}"), TargetLabels::default());
+    }
+    roster
+}
+
 /// Puts a bench together; `script` is the other side.
 pub fn bench(
     setup: &Setup,
@@ -259,11 +268,7 @@ pub fn bench(
     let mut installed = Vec::new();
     let mut sources = Vec::new();
     for (number, (targets, interval)) in (0_u16..).zip(&setup.sources) {
-        let mut roster = Roster::new(number, 0);
-        for target in 0..*targets {
-            roster.push(&format!("t{number}-{target}"), TargetLabels::default());
-        }
-        let roster = Arc::new(roster);
+        let roster = Arc::new(roster(number, *targets));
         let name: Arc<str> = Arc::from(format!("source{number}"));
         let spec = SourceSpec {
             name: name.clone(),
