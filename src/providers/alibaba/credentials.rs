@@ -1,6 +1,6 @@
 //! An account: who signs, and in which region it asks if a source names none.
 //!
-//! The key `credentials` says where the key that signs comes from; [`open`](mod@open) reads that, [`ways`] gets keys,
+//! The key `credentials` says where the key that signs comes from; `open` reads that, [`ways`] gets keys,
 //! [`fetch`] asks whoever hands them out, [`profile`] reads the vendor's own files and variables.
 //!
 //! | `credentials` | the key that signs |

@@ -1,7 +1,7 @@
 //! For the simulator: whoever hands out keys of Alibaba Cloud. STS behind the simulated gateway, the metadata of an ECS
 //! instance, and a local service, all at the address of the products that they stand before.
 //!
-//! The keys are such that every simulated product can verify them ([`minted`]). With the switch `credentials` the products
+//! The keys are such that every simulated product can verify them (`credentials::minted`). With the switch `credentials` the products
 //! take no other key: the account's own may only assume the role.
 //!
 //! | switch | meaning |

@@ -1,7 +1,7 @@
 //! The credentials of an account: kept, renewed early, and never asked for twice at once.
 //!
 //! A [`Keeper`] holds the key in use. Where it comes from is a [`Source`]: secrets as [`written`] in the configuration, or
-//! a service that hands out keys for a while. In reading order: [`decide`] says what is done at an instant; this file does
+//! a service that hands out keys for a while. In reading order: [`mod@decide`] says what is done at an instant; this file does
 //! it; [`written`] reads secret files again; [`ways`] says which keys of the configuration go together. [`minted`] is for
 //! simulators: temporary keys that they can verify.
 //!
