@@ -174,8 +174,8 @@ impl Polling {
         let mut under_way: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         while !*stop.borrow() {
             let now = clock.now();
-            // One at a time: its first request must be booked before the next question is thought of.
             self.look_for_credentials(now);
+            // One at a time: its first request must be booked before the next question is thought of.
             under_way.extend(self.next_question(now, under_way.len()));
             let wake = self.alarm(under_way.len());
             let alarm = async {
@@ -344,7 +344,7 @@ impl Polling {
         self.rate_changed(self.rate.min(self.task.quota.sustained_per_second()));
     }
 
-    /// One line and one gauge where somebody is parked or let in again.
+    /// One log line where the account goes slower, or somebody is parked or let in again; and the gauge of the latter.
     fn tell(&mut self, done: &Done, (parked, forbidden): (Option<Fault>, bool)) {
         let (account, source) = (&self.task.name, &self.task.sources[done.job.source].name);
         let rate = self.budget.rate(done.ended.tick);
