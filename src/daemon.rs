@@ -3,26 +3,28 @@
 //! Two one-thread runtimes, polling and web, share nothing but the store and the counters, so that a flood of scrapes
 //! cannot starve polling. A panic anywhere ends the process.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{AccountSettings, TargetLists};
+use crate::config::AccountSettings;
 use crate::domain::explanation::KNOWN_MAX;
-use crate::domain::{Explanation, NotFound, Policy, Roster, SourceSpec, Tick};
+use crate::domain::{Explanation, NotFound, Policy, Priority, Roster, SourceSpec, Tick};
 use crate::exposition::{Format, Page};
 use crate::http::{Control, Overview, Pieces, SourceLine, UnknownSource};
 use crate::ports::{Ports, Transport};
 use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::budget::memo::MEMO;
-use crate::scheduler::changes;
+use crate::scheduler::changes::{self, Joined};
 use crate::scheduler::explain::{Subject, explain};
-use crate::scheduler::{AccountTask, Board, Ledger, Polling, Shared, SourceTask, plan};
+use crate::scheduler::pools::{Pool, pools};
+use crate::scheduler::{AccountTask, Board, Ledger, Member, Polling, Shared, SourceTask, plan};
 use crate::store::{Installed, Snapshot, Store};
 use crate::telemetry::{InFlight, Telemetry};
 
@@ -49,8 +51,8 @@ pub struct Exporter {
     polling: Vec<Polling>,
     saving: Option<Saving>,
     watching: Option<Watching>,
-    /// Where each source stands: the number of its account, and its place in that one's list.
-    places: Vec<(usize, usize)>,
+    /// Where each source stands.
+    places: Vec<Seat>,
 }
 
 /// What the web side may ask of a running exporter.
@@ -60,7 +62,18 @@ pub struct Desk {
     ledger: Arc<Ledger>,
     ports: Ports,
     /// What each source's account knows of its polling, and the source's place there.
-    boards: Vec<(Arc<Board>, usize)>,
+    boards: Vec<(Arc<Board>, (usize, usize))>,
+}
+
+/// Where a source stands.
+#[derive(Clone, Copy, Default)]
+struct Seat {
+    /// The number of its account.
+    account: usize,
+    /// The place of its pool in that one's list.
+    pool: usize,
+    /// Its place in the pool.
+    member: usize,
 }
 
 impl Exporter {
@@ -80,20 +93,25 @@ impl Exporter {
             ledger: ledger.clone(),
         };
         let inputs = plan::Inputs::of(&configuration);
-        let fresh = |n: usize| (inputs.max_age(n), inputs.delay(n).whole());
-        let freshness: Vec<(Duration, Duration)> = (0..configuration.sources.len()).map(fresh).collect();
+        let installed = |(number, source): (usize, &Source)| {
+            let spec = spec(source, inputs.max_age(number), inputs.delay(number).whole());
+            Installed { spec, roster: source.roster.clone() }
+        };
+        store.install(configuration.sources.iter().enumerate().map(installed).collect());
         drop(inputs);
-        let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
-        let (mut installed, mut places, mut lists) = (Vec::new(), Vec::new(), Vec::new());
-        for (source, (max_age, delay)) in configuration.sources.into_iter().zip(freshness) {
+        for source in &configuration.sources {
             let account = &configuration.accounts[source.account].settings.name;
             telemetry.register(account, source.kind.name(), &source.actions());
-            installed.push(Installed { spec: spec(&source, max_age, delay), roster: source.roster.clone() });
-            lists.extend(source.lists.clone().map(|lists| (places.len(), lists)));
-            places.push((source.account, by_account[source.account].len()));
-            by_account[source.account].push(task(source, &telemetry));
         }
-        store.install(installed);
+        let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
+        let mut places = vec![Seat::default(); configuration.sources.len()];
+        for pool in pools(&configuration.sources) {
+            let tasks = &mut by_account[pool.account];
+            for (member, &number) in pool.sources.iter().enumerate() {
+                places[number] = Seat { account: pool.account, pool: tasks.len(), member };
+            }
+            tasks.push(task(pool, &configuration.sources, &telemetry));
+        }
         let mut polling = Vec::new();
         for (account, sources) in configuration.accounts.into_iter().zip(by_account) {
             let transport = open(&ports, &account.settings)?;
@@ -102,17 +120,11 @@ impl Exporter {
             let task = AccountTask { name, quota, shed, concurrency, transport, sources };
             polling.push(Polling::new(task, shared.clone()));
         }
-        let watched: Vec<Watched> = lists
-            .into_iter()
-            .map(|(number, lists)| {
-                let (account, place): (usize, usize) = places[number];
-                let due = ports.clock.now().tick + lists.refresh;
-                watched(&mut polling[account], place, lists, due)
-            })
-            .collect();
+        let watched = watched(configuration.sources, &places, &mut polling, ports.clock.now().tick);
         let (finds, found) = mpsc::channel(FINDS_WAITING_MAX);
         for polling in &mut polling {
-            if polling.sources().iter().any(|source| source.discover.is_some()) {
+            let mut members = polling.sources().iter().flat_map(|source| &source.members);
+            if members.any(|member| member.discover.is_some()) {
                 polling.report_finds(finds.clone());
             }
         }
@@ -153,8 +165,12 @@ impl Exporter {
             telemetry: self.telemetry.clone(),
             ledger: self.ledger.clone(),
             ports: self.ports.clone(),
-            boards: self.places.iter().map(|&(account, at)| (self.polling[account].board(), at)).collect(),
+            boards: self.places.iter().map(|&seat| self.board(seat)).collect(),
         })
+    }
+
+    fn board(&self, Seat { account, pool, member }: Seat) -> (Arc<Board>, (usize, usize)) {
+        (self.polling[account].board(), (pool, member))
     }
 
     /// Where answers are kept.
@@ -271,42 +287,71 @@ fn spec(source: &Source, max_age: Duration, detection_delay: Duration) -> Source
     }
 }
 
-fn watched(polling: &mut Polling, place: usize, lists: TargetLists, due: Tick) -> Watched {
-    let changes = polling.changes();
-    let source = &polling.sources()[place];
-    Watched {
-        name: source.name.clone(),
-        place,
-        changes,
-        provider: source.provider.clone(),
-        steps: source.steps.clone(),
-        roster: source.roster.clone(),
-        lists,
-        due,
-        finds: Finds::default(),
-        read: None,
-        trouble: None,
+/// The sources whose targets may change, with what each pool of theirs is asked about now.
+fn watched(sources: Vec<Source>, seats: &[Seat], polling: &mut [Polling], now: Tick) -> Vec<Watched> {
+    let mut priorities: BTreeMap<(usize, usize), Vec<Priority>> = BTreeMap::new();
+    for (source, seat) in sources.iter().zip(seats) {
+        // In the order of the pool's members, which is that of the configuration.
+        priorities.entry((seat.account, seat.pool)).or_default().push(source.settings.priority);
     }
+    let mut pools: BTreeMap<(usize, usize), Arc<Mutex<Joined>>> = BTreeMap::new();
+    let mut watched = Vec::new();
+    for (source, &Seat { account, pool, member }) in sources.into_iter().zip(seats) {
+        let Some(lists) = source.lists else { continue };
+        let polling = &mut polling[account];
+        let changes = polling.changes();
+        let known = priorities.remove(&(account, pool)).unwrap_or_default();
+        let joined = || Joined::of(pool, &polling.sources()[pool], known.into_iter());
+        let joined = pools.entry((account, pool)).or_insert_with(|| Arc::new(Mutex::new(joined())));
+        watched.push(Watched {
+            name: Arc::from(source.settings.name),
+            member,
+            changes,
+            provider: source.provider,
+            joined: Arc::clone(joined),
+            roster: source.roster,
+            due: now + lists.refresh,
+            lists,
+            finds: Finds::default(),
+            read: None,
+            trouble: None,
+        });
+    }
+    watched
 }
 
-fn task(source: Source, telemetry: &Telemetry) -> SourceTask {
-    let steps = source.provider.round();
+/// What is polled for a pool of sources.
+fn task(pool: Pool, sources: &[Source], telemetry: &Telemetry) -> SourceTask {
+    let first = &sources[pool.sources[0]];
+    let steps = first.provider.round();
     let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
-    let meter = || telemetry.sessions(&source.settings.name, source.kind.name(), source.target_kind.as_str());
-    let requests = changes::requests(&plan::rhythm(&steps, &source.roster), &steps, &source.roster);
+    let member = |&number: &usize| {
+        let source = &sources[number];
+        let Source { settings, lists, .. } = source;
+        let meter = || telemetry.sessions(&settings.name, source.kind.name(), source.target_kind.as_str());
+        let discover = lists.as_ref().and_then(|lists| lists.discover.as_ref());
+        Member {
+            name: Arc::from(settings.name.as_str()),
+            roster: source.roster.clone(),
+            lens: source.lens,
+            max_age: settings.max_age,
+            discover: discover.map(|discover| discover.interval),
+            sessions: has_log.then(|| Arc::new(meter())),
+        }
+    };
+    let members: Vec<Member> = pool.sources.iter().map(member).collect();
+    let requests = changes::requests(&plan::rhythm(&steps, &pool.roster), &steps, &pool.roster);
     SourceTask {
-        requests,
-        max_age: source.settings.max_age,
-        sessions: has_log.then(|| Arc::new(meter())),
-        name: Arc::from(source.settings.name.as_str()),
-        kind: source.kind,
+        name: SourceTask::name_of(&members),
+        kind: first.kind,
+        provider: first.provider.clone(),
         steps,
-        provider: source.provider,
-        roster: source.roster,
-        interval: source.settings.interval,
-        priority: source.settings.priority,
-        timeout: source.settings.timeout,
-        discover: source.lists.and_then(|lists| lists.discover).map(|discover| discover.interval),
+        roster: pool.roster,
+        members,
+        requests,
+        interval: first.settings.interval,
+        priority: pool.priority,
+        timeout: first.settings.timeout,
     }
 }
 

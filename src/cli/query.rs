@@ -143,6 +143,7 @@ async fn round(source: &Source, ports: &Ports, gate: Arc<dyn Gate>) -> Vec<Row> 
     let mut known: BTreeMap<u32, Known> =
         (0..source.roster.len()).map(|index| (index, Known::default())).collect();
     let all: Vec<Target<'_>> = source.roster.iter().collect();
+    let views = [source.view()];
     let steps = source.provider.round();
     let mut details = Vec::new();
     // A listing tells which sessions the log is still to be searched for.
@@ -151,9 +152,9 @@ async fn round(source: &Source, ports: &Ports, gate: Arc<dyn Gate>) -> Vec<Row> 
     for step in std::iter::repeat_n(&steps, rounds).flatten() {
         let questions: Vec<(Question<'_>, &[Target<'_>])> = match step {
             Step::Log { .. } => {
-                vec![(Question::Log { roster: &source.roster, since_ms: None }, all.as_slice())]
+                vec![(Question::Log { views: &views, since_ms: None }, all.as_slice())]
             }
-            Step::Listing { .. } => vec![(Question::Listing(&source.roster), all.as_slice())],
+            Step::Listing { .. } => vec![(Question::Listing(&views), all.as_slice())],
             Step::Batches { .. } => {
                 batches(&steps, &source.roster, &all).map(|some| (Question::Batch(some), some)).collect()
             }

@@ -23,6 +23,7 @@ pub mod targets;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tree;
+mod written;
 
 pub use common::{AccountSettings, SourceSettings, read_account, read_source};
 pub use discover::{Discover, Filter};

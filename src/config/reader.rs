@@ -12,6 +12,7 @@ use super::problem::Problems;
 use super::secret::{LIMIT_SECRET_BYTES, Secret, SecretSource};
 use super::shape::{self, Flaw, Good, Origin};
 use super::tree::{Entry, Node, Place, Value};
+use super::written::written;
 use crate::ports::Env;
 
 /// The largest file that a `File` key may name, in bytes: a bundle of all public certificate authorities has a quarter.
@@ -191,6 +192,16 @@ impl<'a> Reader<'a> {
     /// What the readers of this file share.
     pub fn context(&self) -> Context<'a> {
         self.context
+    }
+
+    /// The value of a key as it is written, or its default as it would be: to tell whether two mappings say the same. Not for
+    /// people, and never to be called for a secret.
+    pub fn written(&self, name: &str) -> String {
+        let default = || match self.keys().find(|key| key.name == name).map(|key| key.need) {
+            Some(Need::Default(text)) => format!("{text:?}"),
+            _ => String::new(),
+        };
+        self.value_of(name).map_or_else(default, |node| written(&node.value))
     }
 
     /// The value under a key, good or bad.

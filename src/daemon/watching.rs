@@ -5,7 +5,7 @@
 //! A list that cannot be read as a whole changes nothing: the last good one goes on, which the log says once and
 //! `presence_source_targets_refresh_successful` all the time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -14,8 +14,8 @@ use tracing::{info, warn};
 use crate::config::{ListFile, ListProblem, TargetLists, read_files};
 use crate::domain::{Change, Roster, TargetLabels, Tick};
 use crate::ports::{Clock, Env, Stamp};
-use crate::providers::{Provider, Step};
-use crate::scheduler::changes::ListChange;
+use crate::providers::Provider;
+use crate::scheduler::changes::{Joined, ListChange};
 use crate::scheduler::discovery::Discovered;
 use crate::store::Store;
 
@@ -43,14 +43,14 @@ pub struct Watching {
 pub(super) struct Watched {
     /// The operator's name for it.
     pub name: Arc<str>,
-    /// Its place in its account's list.
-    pub place: usize,
+    /// Its place in its pool.
+    pub member: usize,
     /// Takes its changes.
     pub changes: mpsc::Sender<ListChange>,
     /// Says which ids are good.
     pub provider: Arc<dyn Provider>,
-    /// What its round consists of.
-    pub steps: Vec<Step>,
+    /// The pool that it is asked about in, shared with the others in it; never locked while anything is awaited.
+    pub joined: Arc<Mutex<Joined>>,
     /// Where its targets come from.
     pub lists: TargetLists,
     /// Its targets, as they were last handed over.
@@ -181,7 +181,9 @@ impl Watched {
         let Some(change) = Change::between(&self.roster, wanted) else { return };
         let (new, gone) = (Arc::clone(&change.new), change.moves.removed().len());
         let come = new.len() - change.moves.kept();
-        let Some(worked_out) = ListChange::new(self.place, &self.steps, change, store) else {
+        let worked_out =
+            self.joined.lock().unwrap_or_else(PoisonError::into_inner).change(self.member, change, store);
+        let Some(worked_out) = worked_out else {
             // The change before this one was not taken up yet.
             self.read = None;
             return;

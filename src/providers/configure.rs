@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Cloud, Configured, ProviderKind, REGISTRY, Session};
+use super::{Cloud, Configured, ProviderKind, REGISTRY, Session, View};
 use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, SOURCE_KEYS};
 use crate::config::file::{self, Named};
 use crate::config::quotas::QUOTAS;
@@ -64,6 +64,10 @@ pub struct Source {
     pub evidence: Evidence,
     /// Asks.
     pub provider: Arc<dyn Provider>,
+    /// How it reads answers that it may share with others.
+    pub lens: u8,
+    /// What it asks and how, in words that only another source that asks the very same has.
+    pub asks: String,
     /// Its targets.
     pub roster: Arc<Roster>,
     /// Where those come from, if they may change.
@@ -71,6 +75,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Its part in a question about all targets.
+    pub fn view(&self) -> View<'_> {
+        View { roster: &self.roster, lens: self.lens }
+    }
+
     /// The names of the calls that it makes, those of getting keys and tokens included: what is counted from 0 on.
     pub fn actions(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = Vec::new();
@@ -185,9 +194,18 @@ fn read_source(
         target_kind: configured.kind,
         evidence: configured.evidence,
         provider: Arc::from(configured.provider),
+        lens: configured.lens,
+        asks: asks(&reader, kind),
         roster: given.roster,
         lists: given.lists,
     })
+}
+
+/// What tells a source's questions from those of another of its account: the provider, and its own keys as they are written.
+fn asks(reader: &Reader<'_>, kind: &dyn ProviderKind) -> String {
+    let views = kind.view_keys();
+    let own = kind.keys().iter().filter(|key| !views.contains(&key.name));
+    own.fold(kind.name().to_owned(), |asks, key| format!("{asks} {}: {}", key.name, reader.written(key.name)))
 }
 
 fn find_account(

@@ -100,6 +100,11 @@ pub trait ProviderKind: Send + Sync {
     fn keys(&self) -> &'static [Key];
     /// Every API action that it may call, token calls included.
     fn actions(&self) -> &'static [&'static Action];
+    /// The keys among [`ProviderKind::keys`] that only say how answers are read. Sources of an account that differ in
+    /// nothing else ask the same, and are asked together.
+    fn view_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Reads a source's own keys; `None` when something is wrong with them (and noted). The session is the cloud's own.
     fn configure(
         &self,
@@ -119,6 +124,8 @@ pub struct Configured {
     pub evidence: Evidence,
     /// Asks.
     pub provider: Box<dyn Provider>,
+    /// How the source reads answers that it may share with others, as [`View::lens`].
+    pub lens: u8,
 }
 
 /// One source's way of asking.
@@ -178,21 +185,30 @@ pub enum Step {
     },
 }
 
+/// One source's part in a question about all of its targets. Several sources may have a part in the same question.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Its targets, to find rows by id.
+    pub roster: &'a Roster,
+    /// How it reads answers: a number that means something to its provider only, from [`Configured::lens`].
+    pub lens: u8,
+}
+
 /// What the scheduler hands out.
 #[derive(Clone, Copy)]
 pub enum Question<'a> {
     /// The state of these targets of the roster.
     Batch(&'a [Target<'a>]),
-    /// The state of all.
-    Listing(&'a Roster),
-    /// All that there is to ask about, for those whose [`Costs`] name a discovery.
-    Discover,
+    /// The state of all targets of these sources.
+    Listing(&'a [View<'a>]),
+    /// All that there is to ask about, as a source with this lens sees it; for those whose [`Costs`] name a discovery.
+    Discover(u8),
     /// The detail of one, asked for by an earlier answer.
     Detail(Target<'a>),
     /// Records since this Unix time in milliseconds (that of the last complete pass), or from the beginning.
     Log {
-        /// All targets, to find rows by id.
-        roster: &'a Roster,
+        /// The sources whose targets the records are read for.
+        views: &'a [View<'a>],
         /// When the last complete pass began.
         since_ms: Option<i64>,
     },
@@ -205,8 +221,9 @@ pub struct Answer {
     pub rows: Vec<(RowId, Result<Seen, Fault>)>,
     /// Targets whose detail is worth a question.
     pub details: Vec<RowId>,
-    /// Sessions of targets, as records tell them; the same session may come in any number of answers.
-    pub sessions: Vec<LoggedSession>,
+    /// Sessions of targets, as records tell them, each with the number of the view that it belongs to; the same session
+    /// may come in any number of answers.
+    pub sessions: Vec<(usize, LoggedSession)>,
     /// What there is to ask about; of a discovery only, and then all of it.
     pub found: Vec<Found>,
 }

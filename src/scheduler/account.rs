@@ -16,16 +16,16 @@ use super::board::Board;
 use super::booking::{Book, Done};
 use super::breaker::Breaker;
 use super::budget::Budget;
-use super::changes::{Changes, ListChange};
+use super::changes::{Changes, ListChange, PoolChange};
 use super::discovery::{self, Discovered};
 use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
 use super::rounds::End;
 use super::shedding::{self, Want};
-use super::{AccountTask, Shared, SourceTask, plan};
+use super::{AccountTask, Member, Shared, SourceTask, plan};
 use crate::domain::{ClockOffset, Fault, Moment, Target, Tick};
 use crate::ports::BoxFuture;
-use crate::providers::{Gate, Net, Question, Step};
+use crate::providers::{Gate, Net, Question, Step, View};
 use crate::telemetry::BudgetMeter;
 
 /// How long an orderly stop waits for questions under way.
@@ -85,12 +85,7 @@ impl Polling {
         }
         discovery::begin(&task.sources, &mut line, now);
         let mut book = Book::new(task.name.clone(), &task.sources);
-        for (number, source) in task.sources.iter().enumerate() {
-            let roster = &source.roster;
-            if let Some(since_ms) = shared.store.log_since_ms(roster.source(), roster.generation()) {
-                book.resume(number, since_ms);
-            }
-        }
+        book.resume(&task.sources, &shared.store);
         let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
         let changes = Changes::new(task.sources.len());
         let full = task.quota.sustained_per_second();
@@ -142,8 +137,7 @@ impl Polling {
                 info!(%account, source = %name, targets, "the budget suffices for all targets again");
             }
             self.line.recut(number, rhythm.clone());
-            let roster = &source.roster;
-            self.shared.store.shed(roster.source(), roster.generation(), &|row| shed.contains(row));
+            source.shed(&self.shared.store, &shed);
             self.board.leave_out(number, shed, rhythm, self.line.standing(number));
         }
     }
@@ -249,7 +243,7 @@ impl Polling {
             let rows = self.book.rows(&job);
             let is_asked_whole = || !self.book.is_left_out(&self.task.sources[job.source], job.source);
             let asks_no_row = match job.ask {
-                Ask::Discover => true,
+                Ask::Discover(_) => true,
                 Ask::Step(_) => is_asked_whole(),
                 _ => false,
             };
@@ -271,9 +265,9 @@ impl Polling {
         match job.ask {
             Ask::Step(_) => self.line.step_done(job.source, now.tick),
             // Nothing else asks about a target that batches leave out, nor for the list.
-            Ask::Solo(_) | Ask::Discover => self.line.again(job.clone(), until.max(now.tick + LOOK)),
+            Ask::Solo(_) | Ask::Discover(_) => self.line.again(job.clone(), until.max(now.tick + LOOK)),
             Ask::Detail(row) => {
-                self.shared.store.failed(now, &mut std::iter::once(source.roster.row(row)), Fault::Forbidden);
+                source.failed(&self.shared.store, now, std::iter::once(row), Fault::Forbidden);
             }
             Ask::Batch { .. } => {}
         }
@@ -291,21 +285,25 @@ impl Polling {
             ports.entropy.clone(),
             source.timeout,
         );
-        let since_ms = self.shared.store.log_since_ms(source.roster.source(), source.roster.generation());
+        let since_ms = source.log_since_ms(&self.shared.store);
         Box::pin(async move {
             let roster = &source.roster;
             let targets: Vec<Target<'_>> = rows.iter().map(|&row| roster.target(row)).collect();
+            let views: Vec<View<'_>> = source.members.iter().map(Member::view).collect();
             let question = match job.ask {
                 Ask::Batch { .. } | Ask::Solo(_) => Question::Batch(&targets),
                 Ask::Detail(row) => Question::Detail(roster.target(row)),
-                Ask::Discover => Question::Discover,
+                Ask::Discover(member) => Question::Discover(source.members[member].lens),
                 Ask::Step(step) => match source.steps[step] {
-                    Step::Log { .. } => Question::Log { roster, since_ms },
-                    Step::Listing { .. } | Step::Batches { .. } => Question::Listing(roster),
+                    Step::Log { .. } => Question::Log { views: &views, since_ms },
+                    Step::Listing { .. } | Step::Batches { .. } => Question::Listing(&views),
                 },
             };
             let began = net.now();
-            let result = source.provider.ask(question, &net).await;
+            let mut result = source.provider.ask(question, &net).await;
+            if let Ok(answer) = &mut result {
+                source.pooled(answer);
+            }
             let roster = Arc::clone(roster);
             Done { job, roster, rows, began, ended: net.now(), result, receipt: net.receipt() }
         })
@@ -313,8 +311,7 @@ impl Polling {
 
     fn ended(&mut self, job: &Job, end: End, now: Tick) {
         if let Some(took) = self.line.ended(job, end, now) {
-            let roster = &self.task.sources[job.source].roster;
-            self.shared.store.rounded(roster.source(), roster.generation(), took);
+            self.task.sources[job.source].rounded(&self.shared.store, took);
         }
     }
 
@@ -374,20 +371,25 @@ impl Polling {
     /// Goes on with other targets of a source. Those who stay lose nothing, and newcomers are unknown until they are asked
     /// about; answers under way are booked for those who are still there.
     fn replace(&mut self, change: ListChange) {
-        let ListChange { source: number, change, replacement, rhythm, requests } = change;
+        let ListChange { source: number, member, own, replacement, pool } = change;
         let now = self.shared.ports.clock.now();
         let source = &mut self.task.sources[number];
         if !self.shared.store.replace(replacement) {
             return;
         }
-        source.roster = Arc::clone(&change.new);
-        source.requests = requests;
-        source.provider.replaced(&change);
-        self.book.replace(number, &change.moves);
-        self.line.replace(number, &change.moves, rhythm.clone(), change.new.len(), now.tick);
-        self.board.replace(number, &change, rhythm, self.line.standing(number));
-        self.board.put_back(self.line.take_put_back());
-        self.changes.replaced(number, &change);
+        source.members[member].roster = Arc::clone(&own.new);
+        self.board.replace_member(number, member, Arc::clone(&own.new));
+        // Else those who came or went are asked about for another source in any case.
+        if let Some(PoolChange { change, rhythm, requests }) = pool {
+            source.roster = Arc::clone(&change.new);
+            source.requests = requests;
+            source.provider.replaced(&change);
+            self.book.replace(number, &change.moves);
+            self.line.replace(number, &change.moves, rhythm.clone(), change.new.len(), now.tick);
+            self.board.replace(number, &change, rhythm, self.line.standing(number));
+            self.board.put_back(self.line.take_put_back());
+            self.changes.replaced(number, &change);
+        }
         if let Some(decided) = self.shed_for {
             self.shed(decided, Some(number));
         }

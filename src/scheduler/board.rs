@@ -61,8 +61,10 @@ pub struct About {
     pub interval: Duration,
     /// Who is left out before it, where the budget does not suffice.
     pub priority: Priority,
-    /// How many targets of its source are left out, of how many.
+    /// How many targets are left out, of how many that are asked about with it.
     pub left_out: (u32, u32),
+    /// The names of the sources that are asked about together, its own among them.
+    pub together: Arc<[String]>,
     /// Its place in the round.
     pub place: Place,
     /// The last answers, newest first.
@@ -217,7 +219,12 @@ impl Board {
         self.lock().sheets[source].clock_ahead = seconds;
     }
 
-    /// Goes on with other targets of a source.
+    /// Goes on with other targets of one source of a pool.
+    pub fn replace_member(&self, source: usize, member: usize, roster: Arc<Roster>) {
+        self.lock().sheets[source].members[member] = roster;
+    }
+
+    /// Goes on with other targets of a source, or of a pool.
     pub fn replace(&self, source: usize, change: &Change, rhythm: Rhythm, standing: Standing) {
         let mut inner = self.lock();
         inner.sheets[source].replace(change, rhythm, standing);
@@ -231,28 +238,28 @@ impl Board {
         }
     }
 
-    /// The targets that a source is asked about now.
-    pub fn roster(&self, source: usize) -> Arc<Roster> {
-        self.lock().sheets[source].roster.clone()
+    /// The targets that a source is asked about now, by the places of its pool and of itself in that.
+    pub fn roster(&self, (source, member): (usize, usize)) -> Arc<Roster> {
+        self.lock().sheets[source].members[member].clone()
     }
 
-    /// What concerns the target with this id at `now`, with its number in the roster of now; `None` when there is no such
-    /// target. `source` is the source's place in the account's list.
-    pub fn about_target(&self, source: usize, id: &str, now: Moment) -> Option<(Arc<Roster>, u32, About)> {
-        loop {
-            let roster = self.roster(source);
-            let index = roster.find(id)?;
-            let about = self.about(source, index, now);
-            // Else the targets changed in between.
-            if Arc::ptr_eq(&roster, &self.roster(source)) {
-                return Some((roster, index, about));
-            }
-        }
-    }
-
-    /// What concerns one target at `now`. `source` is the source's place in the account's list.
-    pub fn about(&self, source: usize, row: u32, now: Moment) -> About {
+    /// What concerns the target with this id at `now`, with its number in the source's roster of now; `None` when there is no
+    /// such target. `place` is that of the source's pool in the account's list, and of the source in that.
+    pub fn about_target(
+        &self,
+        (source, member): (usize, usize),
+        id: &str,
+        now: Moment,
+    ) -> Option<(Arc<Roster>, u32, About)> {
         let inner = self.lock();
+        let sheet = &inner.sheets[source];
+        let roster = Arc::clone(&sheet.members[member]);
+        let (own, row) = (roster.find(id)?, sheet.index(member, id)?);
+        let about = self.about(&inner, source, row, now);
+        Some((roster, own, about))
+    }
+
+    fn about(&self, inner: &Inner, source: usize, row: u32, now: Moment) -> About {
         let sheet = &inner.sheets[source];
         let (answers, mut failures) = sheet.notes(row);
         if let Some((other, note)) = &inner.refusal
@@ -270,6 +277,7 @@ impl Board {
             place: sheet.place(row),
             priority: sheet.priority(row),
             left_out: sheet.left_out(),
+            together: sheet.together.clone(),
             answers: newest_first(answers),
             failures: newest_first(failures),
             coming: sheet.coming(row),

@@ -76,8 +76,8 @@ pub struct Book {
 
 #[derive(Default)]
 struct Page {
-    /// What of the log was counted; none without a log.
-    ledger: Option<SessionLedger>,
+    /// What of the log was counted for each source; none without a log.
+    ledgers: Vec<SessionLedger>,
     /// Targets that are left out of batches, since the provider refuses them.
     refused: BTreeSet<u32>,
     /// Targets that are left out of everything, since the budget does not suffice for them.
@@ -98,16 +98,20 @@ impl Book {
                 Step::Log { reread, .. } => Some(reread),
                 Step::Batches { .. } | Step::Listing { .. } => None,
             });
-            Page { ledger: reread.map(SessionLedger::new), ..Page::default() }
+            let ledgers =
+                reread.map(|reread| source.members.iter().map(|_| SessionLedger::new(reread)).collect());
+            Page { ledgers: ledgers.unwrap_or_default(), ..Page::default() }
         };
         Self { account, sources: sources.iter().map(page).collect() }
     }
 
-    /// Goes on where a former process stopped: the source's last complete log pass began at `since_ms`. What happened before
-    /// was counted there. To be called before the first question.
-    pub fn resume(&mut self, source: usize, since_ms: i64) {
-        if let Some(ledger) = &mut self.sources[source].ledger {
-            ledger.begin(since_ms);
+    /// Goes on where a former process stopped, by what the store says of each source's last complete log pass: what happened
+    /// before was counted there. To be called before the first question.
+    pub fn resume(&mut self, sources: &[SourceTask], store: &Store) {
+        for (page, source) in self.sources.iter_mut().zip(sources) {
+            for (ledger, member) in page.ledgers.iter_mut().zip(&source.members) {
+                member.log_since_ms(store).into_iter().for_each(|since_ms| ledger.begin(since_ms));
+            }
         }
     }
 
@@ -127,7 +131,7 @@ impl Book {
             }
             Ask::Solo(row) | Ask::Detail(row) if shed.contains(row) => Vec::new(),
             Ask::Solo(row) | Ask::Detail(row) => vec![row],
-            Ask::Step(_) | Ask::Discover => Vec::new(),
+            Ask::Step(_) | Ask::Discover(_) => Vec::new(),
         }
     }
 
@@ -148,7 +152,7 @@ impl Book {
         match job.ask {
             Ask::Solo(_) => line.again(job.clone(), now + refused_pause(source)),
             Ask::Step(_) => line.step_done(job.source, now),
-            Ask::Batch { .. } | Ask::Detail(_) | Ask::Discover => {}
+            Ask::Batch { .. } | Ask::Detail(_) | Ask::Discover(_) => {}
         }
     }
 
@@ -163,13 +167,11 @@ impl Book {
         chance: u64,
     ) -> End {
         let page = &mut self.sources[done.job.source];
-        if let Some(ledger) =
-            page.ledger.as_mut().filter(|_| is_log(&sources[done.job.source], &done.job.ask))
-        {
+        if is_log(&sources[done.job.source], &done.job.ask) {
             // The first watermark, whether that pass was complete or not: a log that cannot be read at first loses nothing.
-            ledger.begin(done.began.unix_ms);
+            page.ledgers.iter_mut().for_each(|ledger| ledger.begin(done.began.unix_ms));
         }
-        let discovery = done.job.ask == Ask::Discover;
+        let discovery = matches!(done.job.ask, Ask::Discover(_));
         let end = match &done.result {
             Ok(answer) => {
                 breaker.answered(&done.job);
@@ -213,21 +215,26 @@ impl Book {
     ) {
         let number = done.job.source;
         let as_of = done.receipt.as_of.unwrap_or(done.began);
-        store.came(as_of, done.ended, &answer.rows);
-        store.heard(source.roster.source(), source.roster.generation(), as_of);
+        source.came(store, as_of, done.ended, &answer.rows);
+        source.heard(store, as_of);
         for row in &answer.details {
             line.detail(number, row.index);
         }
         if is_log(source, &done.job.ask) {
-            store.log_read(source.roster.source(), source.roster.generation(), as_of.unix_ms);
-            if let (Some(ledger), Some(meter)) = (&mut self.sources[number].ledger, &source.sessions) {
-                count(ledger, meter, &answer.sessions);
+            source.log_read(store, as_of.unix_ms);
+            let ledgers = &mut self.sources[number].ledgers;
+            for (view, session) in &answer.sessions {
+                if let (Some(ledger), Some(meter)) = (ledgers.get_mut(*view), &source.members[*view].sessions)
+                {
+                    count(ledger, meter, session);
+                }
+            }
+            for ledger in ledgers {
                 ledger.passed(as_of.unix_ms);
             }
         }
         if matches!(done.job.ask, Ask::Batch { .. } | Ask::Solo(_)) {
-            let mut silent = left_out(done, answer).map(|row| source.roster.row(row));
-            store.failed(as_of, &mut silent, Fault::BadAnswer);
+            source.failed(store, as_of, left_out(done, answer), Fault::BadAnswer);
         }
         let refused = answer.rows.iter().filter(|(_, seen)| *seen == Err(Fault::RefusedId));
         if let (Ask::Solo(row), 0) = (&done.job.ask, refused.count()) {
@@ -251,18 +258,17 @@ impl Book {
         {
             return end;
         }
-        let roster = &source.roster;
         match done.job.ask {
             Ask::Step(_) if speaks_of_presence(source, &done.job.ask) => {
-                store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), failure.fault);
+                source.all_failed(store, at, failure.fault);
             }
             Ask::Step(_) => {}
             // The others will not be asked about either.
             Ask::Batch { .. } | Ask::Solo(_) if failure.fault == Fault::Forbidden => {
-                store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), failure.fault);
-                store.silent(roster.source(), roster.generation());
+                source.all_failed(store, at, failure.fault);
+                source.silent(store);
             }
-            _ => store.failed(at, &mut done.rows.iter().map(|&row| roster.row(row)), failure.fault),
+            _ => source.failed(store, at, done.rows.iter().copied(), failure.fault),
         }
         let attempt = done.job.attempt;
         let again = pause::retry(at.tick, failure.fault, failure.wait, attempt, source.interval, chance);
@@ -277,7 +283,7 @@ impl Book {
         let page = &mut self.sources[number];
         page.failures += 1;
         if page.failures >= line.questions(number) {
-            store.silent(roster.source(), roster.generation());
+            source.silent(store);
         }
         self.ill(number, source, failure, &done.receipt);
         end
@@ -293,7 +299,7 @@ impl Book {
                     let (source, id) = (&source.name, source.roster.id(row));
                     warn!(%source, id, "the provider refuses this id; correct or remove the target");
                 }
-                store.failed(done.ended, &mut [source.roster.row(row)].into_iter(), Fault::RefusedId);
+                source.failed(store, done.ended, std::iter::once(row), Fault::RefusedId);
                 let due = now + refused_pause(source);
                 line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0, round: None }, due);
                 Some(End::Answered)
@@ -335,15 +341,13 @@ impl Book {
     }
 }
 
-/// Counts what a log's answer tells for the first time.
-fn count(ledger: &mut SessionLedger, meter: &SessionMeter, sessions: &[Session]) {
-    for session in sessions {
-        let new = ledger.take(session);
-        new.setup.into_iter().for_each(|took| meter.set_up(took));
-        new.rtt.into_iter().for_each(|rtt| meter.round_trip(rtt));
-        new.duration.into_iter().for_each(|duration| meter.lasted(duration));
-        new.failure.into_iter().for_each(|reason| meter.failed(reason));
-    }
+/// Counts what a record tells for the first time.
+fn count(ledger: &mut SessionLedger, meter: &SessionMeter, session: &Session) {
+    let new = ledger.take(session);
+    new.setup.into_iter().for_each(|took| meter.set_up(took));
+    new.rtt.into_iter().for_each(|rtt| meter.round_trip(rtt));
+    new.duration.into_iter().for_each(|duration| meter.lasted(duration));
+    new.failure.into_iter().for_each(|reason| meter.failed(reason));
 }
 
 /// How long a refused target is left alone.
@@ -354,9 +358,8 @@ fn refused_pause(source: &SourceTask) -> Duration {
 /// Every target of a refused account is told why nothing more will come.
 fn account_refused(at: Moment, fault: Fault, sources: &[SourceTask], store: &Store) {
     for source in sources {
-        let roster = &source.roster;
-        store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), fault);
-        store.silent(roster.source(), roster.generation());
+        source.all_failed(store, at, fault);
+        source.silent(store);
     }
 }
 
@@ -374,7 +377,7 @@ fn is_log(source: &SourceTask, ask: &Ask) -> bool {
 
 /// A log speaks of presence only where the round has nothing else, and a discovery never.
 pub(super) fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
-    if *ask == Ask::Discover {
+    if let Ask::Discover(_) = ask {
         return false;
     }
     !is_log(source, ask) || source.steps.iter().all(|step| matches!(step, Step::Log { .. }))
@@ -386,6 +389,7 @@ mod tests {
     use crate::domain::{Evidence, Kind, Outcome, Policy, SourceSpec};
     use crate::ports::BoxFuture;
     use crate::providers::{Action, Costs, Net, Provider, Question, huawei_workspace};
+    use crate::scheduler::Member;
     use crate::scheduler::plan::Rhythm;
     use crate::store::Installed;
     use crate::telemetry::Telemetry;
@@ -441,13 +445,18 @@ mod tests {
             provider: Arc::new(Unasked),
             steps: Unasked.round(),
             roster: roster.clone(),
+            members: vec![Member {
+                name: Arc::from("desks"),
+                roster: roster.clone(),
+                lens: 0,
+                max_age: None,
+                discover: None,
+                sessions: Some(Arc::new(telemetry.sessions("desks", "huawei_workspace", "desktop"))),
+            }],
             requests: 1,
-            max_age: None,
             interval: MINUTE,
             priority: crate::domain::Priority::Normal,
             timeout: MINUTE,
-            discover: None,
-            sessions: Some(Arc::new(telemetry.sessions("desks", "huawei_workspace", "desktop"))),
         };
         let mut line = Line::default();
         line.add(Rhythm::Sequence, 1, 0, MINUTE, at(0).tick);
@@ -508,7 +517,10 @@ mod tests {
             setup: Some(Duration::from_secs(1)),
             network_rtt_ms: None,
         };
-        Answer { sessions: started_s.iter().map(session).collect(), ..Answer::default() }
+        Answer {
+            sessions: started_s.iter().map(session).map(|session| (0, session)).collect(),
+            ..Answer::default()
+        }
     }
 
     #[test]
@@ -540,7 +552,8 @@ mod tests {
     #[test]
     fn a_resumed_watermark_lets_sessions_count_that_began_while_no_process_ran() {
         let mut bench = bench();
-        bench.book.resume(0, at(100).unix_ms);
+        bench.store.log_read(0, 0, at(100).unix_ms);
+        bench.book.resume(&bench.sources, &bench.store);
         bench.pass(500, Ok(answer(&[99, 100, 300, 499])));
         assert_eq!(bench.set_up(), 3);
     }

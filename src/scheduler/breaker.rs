@@ -193,7 +193,7 @@ fn key(job: &Job) -> (usize, What) {
         Ask::Batch { .. } | Ask::Solo(_) => What::Batches,
         Ask::Step(step) => What::Step(step),
         Ask::Detail(_) => What::Details,
-        Ask::Discover => What::Discovery,
+        Ask::Discover(_) => What::Discovery,
     };
     (job.source, what)
 }

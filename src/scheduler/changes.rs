@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 
 use super::booking::Done;
 use super::plan::{self, Rhythm};
-use super::{AccountTask, SourceTask};
-use crate::domain::{Change, Moves, Roster};
+use super::pools::{Joining, Part, join};
+use super::{AccountTask, Member, SourceTask};
+use crate::domain::{Change, Moves, Priority, Roster};
 use crate::providers::Step;
 use crate::store::{Replacement, Store};
 
@@ -22,27 +23,69 @@ const WAITING_MAX: usize = 16;
 
 /// A change of one source's targets, worked out.
 pub struct ListChange {
-    /// The source's place in the account's list.
+    /// The place of the source's pool in the account's list.
     pub source: usize,
+    /// The source's place in the pool.
+    pub member: usize,
     /// Who stays, who goes, who comes.
-    pub change: Arc<Change>,
+    pub own: Arc<Change>,
     /// The store's rows of it.
     pub replacement: Replacement,
+    /// What it is for the pool; none where others in it want the same targets.
+    pub pool: Option<PoolChange>,
+}
+
+/// A change of whom a pool is asked about.
+pub struct PoolChange {
+    /// Who stays, who goes, who comes.
+    pub change: Arc<Change>,
     /// The round of the new targets.
     pub rhythm: Rhythm,
     /// HTTP requests that it takes at least.
     pub requests: u64,
 }
 
-impl ListChange {
-    /// Works a change out. Takes time by the number of targets. `None` when the store's source has other targets than the
-    /// change begins with.
-    pub fn new(source: usize, steps: &[Step], change: Change, store: &Store) -> Option<Self> {
-        let change = Arc::new(change);
-        let rhythm = plan::rhythm(steps, &change.new);
-        let requests = requests(&rhythm, steps, &change.new);
-        let replacement = store.prepare(Arc::clone(&change))?;
-        Some(Self { source, change, replacement, rhythm, requests })
+/// A pool as it was last handed over, for whoever works changes out.
+pub struct Joined {
+    /// Its place in the account's list.
+    pub place: usize,
+    /// What its round consists of.
+    pub steps: Vec<Step>,
+    /// Whom it is asked about.
+    pub roster: Arc<Roster>,
+    /// The targets of each of its sources, with that one's priority.
+    pub members: Vec<(Arc<Roster>, Priority)>,
+}
+
+impl Joined {
+    /// The pool that is polled so.
+    pub fn of(place: usize, source: &SourceTask, priorities: impl Iterator<Item = Priority>) -> Self {
+        let rosters = source.members.iter().map(|member| Arc::clone(&member.roster));
+        let (steps, roster) = (source.steps.clone(), Arc::clone(&source.roster));
+        Self { place, steps, roster, members: rosters.zip(priorities).collect() }
+    }
+
+    /// Works a change of one of its sources out. Takes time by the number of targets. `None` when the store's source has
+    /// other targets than the change begins with; then nothing has changed.
+    pub fn change(&mut self, member: usize, change: Change, store: &Store) -> Option<ListChange> {
+        let own = Arc::new(change);
+        let replacement = store.prepare(Arc::clone(&own))?;
+        self.members[member].0 = Arc::clone(&own.new);
+        let change = if self.members.len() == 1 { Some(Arc::clone(&own)) } else { self.rejoined() };
+        let pool = change.map(|change| {
+            self.roster = Arc::clone(&change.new);
+            let rhythm = plan::rhythm(&self.steps, &change.new);
+            let requests = requests(&rhythm, &self.steps, &change.new);
+            PoolChange { change, rhythm, requests }
+        });
+        Some(ListChange { source: self.place, member, own, replacement, pool })
+    }
+
+    fn rejoined(&self) -> Option<Arc<Change>> {
+        let parts: Vec<Part<'_>> =
+            self.members.iter().map(|(roster, priority)| Part { roster, priority: *priority }).collect();
+        let wanted = join(&parts, Joining::of(&self.steps, parts.len()));
+        Change::between(&self.roster, &wanted).map(Arc::new)
     }
 }
 
@@ -151,10 +194,9 @@ impl AccountTask {
         let wanted: f64 = self.sources.iter().map(wanted).sum();
         let stretch = plan::stretch(wanted, self.quota.sustained_per_second());
         for source in &self.sources {
-            let round = source.interval.mul_f64(stretch);
-            if source.max_age.is_none() {
-                let max_age = plan::default_max_age(round, source.timeout);
-                store.lengthen_max_age(source.roster.source(), source.roster.generation(), max_age);
+            let max_age = plan::default_max_age(source.interval.mul_f64(stretch), source.timeout);
+            for Member { roster, .. } in source.members.iter().filter(|member| member.max_age.is_none()) {
+                store.lengthen_max_age(roster.source(), roster.generation(), max_age);
             }
         }
     }

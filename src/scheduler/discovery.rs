@@ -3,6 +3,8 @@
 //! It says when the next one is due and how its outcome is told. Which of the found are taken, and what follows from it, is
 //! decided where lists are kept.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use super::SourceTask;
@@ -25,8 +27,10 @@ pub struct Discovered {
 
 /// Puts the first discoveries of these sources into the line, due at once.
 pub(super) fn begin(sources: &[SourceTask], line: &mut Line, now: Tick) {
-    for (source, _) in sources.iter().enumerate().filter(|(_, source)| source.discover.is_some()) {
-        line.again(Job { source, ask: Ask::Discover, attempt: 0, round: None }, now);
+    for (source, task) in sources.iter().enumerate() {
+        for (member, _) in task.members.iter().enumerate().filter(|(_, member)| member.discover.is_some()) {
+            line.again(Job { source, ask: Ask::Discover(member), attempt: 0, round: None }, now);
+        }
     }
     // They belong to no question's end.
     drop(line.take_put_back());
@@ -34,7 +38,7 @@ pub(super) fn begin(sources: &[SourceTask], line: &mut Line, now: Tick) {
 
 /// Puts the next discovery into the line: the same again soon, where that makes sense, or the next regular one.
 pub(super) fn again(done: &Done, source: &SourceTask, line: &mut Line, chance: u64) {
-    let Some(interval) = source.discover else { return };
+    let Some(interval) = interval(done, source) else { return };
     let soon = retry(done, source, chance).map(|due| (done.job.attempt + 1, due));
     let (attempt, due) = soon.unwrap_or((0, done.began.tick + interval));
     line.again(Job { attempt, ..done.job.clone() }, due.max(done.ended.tick));
@@ -42,7 +46,7 @@ pub(super) fn again(done: &Done, source: &SourceTask, line: &mut Line, chance: u
 
 /// Tells what came of a discovery, unless it is about to be tried again.
 pub(super) fn tell(done: &mut Done, source: &SourceTask, to: Option<&mpsc::Sender<Discovered>>) {
-    let (Ask::Discover, Some(to)) = (&done.job.ask, to) else { return };
+    let (&Ask::Discover(member), Some(to)) = (&done.job.ask, to) else { return };
     // Chance makes a pause longer or shorter, never none.
     if retry(done, source, 0).is_some() {
         return;
@@ -53,10 +57,16 @@ pub(super) fn tell(done: &mut Done, source: &SourceTask, to: Option<&mpsc::Sende
     };
     let at = done.receipt.as_of.unwrap_or(done.began);
     // Whoever is that far behind, or gone, will be told by the next one.
-    drop(to.try_send(Discovered { source: source.roster.source(), at, result }));
+    drop(to.try_send(Discovered { source: source.members[member].roster.source(), at, result }));
+}
+
+/// How often this list is asked for.
+fn interval(done: &Done, source: &SourceTask) -> Option<Duration> {
+    let Ask::Discover(member) = done.job.ask else { return None };
+    source.members[member].discover
 }
 
 fn retry(done: &Done, source: &SourceTask, chance: u64) -> Option<Tick> {
-    let (failure, interval) = (done.result.as_ref().err()?, source.discover?);
+    let (failure, interval) = (done.result.as_ref().err()?, interval(done, source)?);
     pause::retry(done.ended.tick, failure.fault, failure.wait, done.job.attempt, interval, chance)
 }

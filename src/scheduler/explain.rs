@@ -205,7 +205,7 @@ fn question(note: &Note, about: &About, spec: &SourceSpec) -> String {
     match (&note.ask, &about.place) {
         (Ask::Solo(_), _) => format!("this {kind} alone"),
         (Ask::Detail(_), _) => format!("this {kind}'s detail"),
-        (Ask::Discover, _) => "the list of targets".to_owned(),
+        (Ask::Discover(_), _) => "the list of targets".to_owned(),
         (Ask::Step(step), Place::Steps(names)) => (*names.get(*step).unwrap_or(&"all targets")).to_owned(),
         (Ask::Batch { from, to }, Place::Batch { number, of, from: whole_from, to: whole_to }) => {
             let part = if (from, to) == (whole_from, whole_to) { "" } else { "part of " };
@@ -225,6 +225,10 @@ fn next(about: &About, spec: &SourceSpec, times: Times) -> Next {
             format!("it is in batch {} of {of}, which are spread over the interval of {interval}", number + 1)
         }
         Place::Steps(_) => format!("all targets are asked about together every {interval}"),
+    };
+    let regular = match &*about.together {
+        [] | [_] => regular,
+        several => format!("{regular}; that is done for {} together", several.join(", ")),
     };
     let (kind, due, why) = match about.coming {
         Coming::UnderWay(since) => {
@@ -286,8 +290,12 @@ fn left_alone(fault: Fault) -> &'static str {
 
 fn left_out(about: &About) -> String {
     let (priority, (count, of)) = (about.priority.as_str(), about.left_out);
+    let of = match &*about.together {
+        [] | [_] => format!("the source's {of} targets"),
+        several => format!("{of} targets of {}", several.join(", ")),
+    };
     format!(
-        "the account's budget does not suffice for all: {count} of the source's {of} targets are left out, the lowest \
+        "the account's budget does not suffice for all: {count} of {of} are left out, the lowest \
          priority first (this one's is {priority}) and of one priority what stands last in the configuration"
     )
 }
@@ -378,6 +386,7 @@ mod tests {
 
     fn about(coming: Coming, paused: Option<Paused>) -> About {
         About {
+            together: std::sync::Arc::from([]),
             account: "account".into(),
             interval: Duration::from_secs(10),
             priority: crate::domain::Priority::Normal,

@@ -54,8 +54,8 @@ pub enum Ask {
     Detail(u32),
     /// One target that a batch was refused for, alone.
     Solo(u32),
-    /// Which targets there are; outside of rounds.
-    Discover,
+    /// Which targets there are, as the member of the pool with this number sees them; outside of rounds.
+    Discover(usize),
 }
 
 impl Job {
@@ -76,7 +76,7 @@ impl Ask {
             Self::Detail(row) => moves.index(row).map_or(nobody, Self::Detail),
             Self::Solo(row) => moves.index(row).map_or(nobody, Self::Solo),
             Self::Step(step) => Self::Step(step),
-            Self::Discover => Self::Discover,
+            Self::Discover(member) => Self::Discover(member),
         }
     }
 

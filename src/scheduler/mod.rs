@@ -1,11 +1,11 @@
 //! Decides what is asked when, asks it within budget, and books the answers. One [`Polling`] an account; all of them run
 //! on one thread.
 //!
-//! In reading order: [`packing`] puts targets into batches; [`shedding`] says whom not to ask where the budget does not
+//! In reading order: [`pools`] says which sources are asked together; [`packing`] puts targets into batches; [`shedding`] says whom not to ask where the budget does not
 //! suffice; [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`rounds`] how
 //! long rounds take; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
-//! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`changes`]
+//! follows from an answer or a failure; [`members`] tells it to each source; [`sessions`] counts what histories tell, once; [`changes`]
 //! takes up other lists of targets, and [`discovery`] asks for them; [`breaker`] says when to leave a
 //! provider alone, and [`pause`] how delays grow; [`board`] keeps what people may ask about, and [`explain`] puts it into words. Only [`account`] and
 //! [`gate`] wait; the rest are decisions.
@@ -19,7 +19,7 @@ use crate::domain::{Priority, Quota, Roster};
 use crate::ports::{Ports, Transport};
 use crate::providers::{Provider, ProviderKind, Step};
 use crate::store::Store;
-use crate::telemetry::{SessionMeter, Telemetry};
+use crate::telemetry::Telemetry;
 
 pub mod account;
 pub mod board;
@@ -31,9 +31,11 @@ pub mod discovery;
 pub mod explain;
 pub mod gate;
 pub mod line;
+pub mod members;
 pub mod packing;
 pub mod pause;
 pub mod plan;
+pub mod pools;
 pub mod rounds;
 pub mod sessions;
 pub mod shedding;
@@ -42,6 +44,7 @@ mod sheet;
 pub use account::Polling;
 pub use board::Board;
 pub use budget::Ledger;
+pub use members::Member;
 
 /// What every account's polling shares.
 #[derive(Clone)]
@@ -72,10 +75,10 @@ pub struct AccountTask {
     pub sources: Vec<SourceTask>,
 }
 
-/// One source to ask about.
+/// One source to ask about, or several that are asked together as if they were one: see [`pools`].
 #[derive(Clone)]
 pub struct SourceTask {
-    /// The operator's name for it.
+    /// What the log calls it, by [`SourceTask::name_of`].
     pub name: Arc<str>,
     /// What is fixed about its provider.
     pub kind: &'static dyn ProviderKind,
@@ -83,22 +86,18 @@ pub struct SourceTask {
     pub provider: Arc<dyn Provider>,
     /// What its round consists of.
     pub steps: Vec<Step>,
-    /// Its targets.
+    /// Its targets: the source's own, or those of a pool.
     pub roster: Arc<Roster>,
+    /// Whom answers are told to; at least one.
+    pub members: Vec<Member>,
     /// HTTP requests that its round takes at least.
     pub requests: u64,
-    /// How long its answers count, if the operator says so.
-    pub max_age: Option<Duration>,
     /// How often every target is asked about.
     pub interval: Duration,
     /// Who is left out first.
     pub priority: Priority,
     /// How long one request may take.
     pub timeout: Duration,
-    /// How often its targets are discovered, if they are.
-    pub discover: Option<Duration>,
-    /// Where its sessions are counted, if its round has login records.
-    pub sessions: Option<Arc<SessionMeter>>,
 }
 
 impl SourceTask {

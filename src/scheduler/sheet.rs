@@ -11,6 +11,7 @@ use super::SourceTask;
 use super::board::{Coming, FAILURES_KEPT, NOTES_MAX, Note, Paused, Place};
 use super::line::{Ask, Job, Standing};
 use super::plan::{Rhythm, rhythm};
+use super::pools::Joining;
 use super::shedding::Shed;
 use crate::domain::{Change, Fault, Moment, Priority, Roster, Tick};
 use crate::providers::Step;
@@ -28,7 +29,13 @@ pub(super) struct Sheet {
     rhythm: Rhythm,
     pub(super) shed: Shed,
     priority: Priority,
-    pub(super) roster: Arc<Roster>,
+    /// Whom it is asked about.
+    roster: Arc<Roster>,
+    joining: Joining,
+    /// The targets of each source that is asked about with it.
+    pub(super) members: Vec<Arc<Roster>>,
+    /// The names of those sources.
+    pub(super) together: Arc<[String]>,
     steps: Arc<[&'static str]>,
     /// The step that says who is online.
     presence_step: usize,
@@ -68,6 +75,9 @@ impl Sheet {
             shed: Shed::default(),
             priority: source.priority,
             roster: source.roster.clone(),
+            joining: source.joining(),
+            members: source.members.iter().map(|member| member.roster.clone()).collect(),
+            together: source.members.iter().map(|member| member.name.to_string()).collect(),
             steps: source.steps.iter().map(word).collect(),
             presence_step: source.steps.iter().position(listing).unwrap_or(0),
             standing: Standing { cursor: 0, due: now, waiting: false, began: now },
@@ -102,6 +112,11 @@ impl Sheet {
             let notes = notes.into_iter().filter_map(|note| note.moved(moves));
             *self.row_failures.touch(row) = notes.collect();
         }
+    }
+
+    /// The number of a source's target in the pool.
+    pub(super) fn index(&self, member: usize, id: &str) -> Option<u32> {
+        self.roster.find(&self.joining.key(member, id))
     }
 
     /// Keeps what was asked in batches under their present numbers.
@@ -163,7 +178,7 @@ impl Sheet {
     }
 
     pub(super) fn book(&mut self, note: Note, rows: &[u32]) {
-        if note.ask == Ask::Discover {
+        if let Ask::Discover(_) = note.ask {
             return; // It says who there is, and nothing of anybody.
         }
         let row_alone = match (&note.ask, &note.failure, rows) {
@@ -186,7 +201,7 @@ impl Sheet {
         match *ask {
             Ask::Batch { from, .. } => self.batch(from).map_or(0, |(number, ..)| number),
             Ask::Step(step) => u32::try_from(step).unwrap_or(u32::MAX),
-            Ask::Solo(_) | Ask::Detail(_) | Ask::Discover => 0,
+            Ask::Solo(_) | Ask::Detail(_) | Ask::Discover(_) => 0,
         }
     }
 
@@ -228,7 +243,7 @@ impl Sheet {
             Ask::Batch { from, to } => (from..to).contains(&row) && !self.is_refused(row),
             Ask::Solo(alone) => alone == row,
             Ask::Step(step) => step == self.presence_step,
-            Ask::Detail(_) | Ask::Discover => false,
+            Ask::Detail(_) | Ask::Discover(_) => false,
         };
         if let Some((_, since)) = self.under_way.iter().find(|(ask, _)| concerns(ask)) {
             return Coming::UnderWay(*since);

@@ -63,10 +63,10 @@ async fn round(source: &Source, way: &Way) -> Round {
                 }
             }
             Step::Listing { .. } => {
-                round.push(source.provider.ask(Question::Listing(&source.roster), &net).await);
+                round.push(source.provider.ask(Question::Listing(&[source.view()]), &net).await);
             }
             Step::Log { .. } => {
-                let question = Question::Log { roster: &source.roster, since_ms: None };
+                let question = Question::Log { views: &[source.view()], since_ms: None };
                 round.push(source.provider.ask(question, &net).await);
             }
         }

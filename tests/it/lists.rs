@@ -19,7 +19,7 @@ use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::configure;
 use presence_exporter::providers::sim::World;
 use presence_exporter::simulator::truth::seen_between;
-use presence_exporter::simulator::{Core, Options, Scenario, Setup, setup};
+use presence_exporter::simulator::{Core, Options, Scenario, Setup, fault_text, places, setup};
 use presence_exporter::store::Store;
 use tokio::sync::watch;
 
@@ -121,6 +121,13 @@ impl Play {
         self.clock.sleep_until(self.clock.now().tick + time).await;
     }
 
+    /// From now on this goes wrong.
+    pub fn strike(&self, fault: &str) {
+        let faults = vec![fault_text::parse(fault, &places()).expect("a good fault")];
+        let options = Options { faults, ..Options::default() };
+        *self.wire.core() = Core::new(&options, REGISTRY, self.world.clone(), self.clock.now());
+    }
+
     /// What is shown of a source's targets, by id.
     pub fn shown(&self, source: &str) -> BTreeMap<String, (Presence, Option<i64>)> {
         let now = self.clock.now();
@@ -148,8 +155,10 @@ impl Play {
     /// If anybody is shown as what they were not when that was observed.
     pub fn assert_true(&self) {
         let now = self.clock.now();
-        for population in &self.world.populations {
-            for (id, (presence, observed_s)) in self.shown(population.provider) {
+        let snapshot = self.store.snapshot();
+        for source in &snapshot.sources {
+            let population = self.world.of_provider(source.spec.provider).next().expect("it is simulated");
+            for (id, (presence, observed_s)) in self.shown(&source.spec.name) {
                 let (Some(subject), Some(observed_s)) = (population.find(&id), observed_s) else { continue };
                 let to_ms = (observed_s * 1000 + 6_000).min(now.unix_ms);
                 let (was_online, was_offline) = seen_between(subject, observed_s * 1000, to_ms);
@@ -158,7 +167,7 @@ impl Play {
                     Presence::Offline => was_offline,
                     Presence::Unknown(_) => true,
                 };
-                assert!(good, "{}: {id} is shown as {presence:?}", population.provider);
+                assert!(good, "{}: {id} is shown as {presence:?}", source.spec.name);
             }
         }
     }
@@ -196,7 +205,8 @@ pub fn everybody(targets: usize) -> BTreeMap<&'static str, Vec<String>> {
     world.populations.iter().map(|population| (population.provider, ids(population))).collect()
 }
 
-fn lines<'a>(ids: impl IntoIterator<Item = &'a String>) -> String {
+/// A file of these ids.
+pub fn lines<'a>(ids: impl IntoIterator<Item = &'a String>) -> String {
     ids.into_iter().fold(String::from("# a list\n"), |text, id| text + id + "\n")
 }
 

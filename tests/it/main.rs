@@ -17,6 +17,7 @@ mod histories;
 mod lists;
 mod ops;
 mod plan;
+mod pools;
 mod scheduler;
 mod simulation;
 mod stage;

@@ -5,13 +5,14 @@ mod command;
 mod hour;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use presence_exporter::domain::{Kind, Quota, Roster, TargetLabels};
 use presence_exporter::providers::sim::World as SimWorld;
 use presence_exporter::providers::{Charge, Per, REGISTRY, Step, find};
 use presence_exporter::scheduler::plan::calls::Asking;
-use presence_exporter::scheduler::plan::{Assumptions, Inputs, Payer, Subject, World};
+use presence_exporter::scheduler::plan::{Assumptions, Inputs, Member, Payer, Subject, World};
 use presence_exporter::simulator::Scenario;
 
 use crate::credentials::{WAYS, Way};
@@ -102,6 +103,12 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
     });
     assert_planned_is_counted("with discovery", |hour| {
         hour.source_key("huawei_workspace", "discover: {}").switch("huawei_workspace", "desktops_cap", "1000")
+    });
+    assert_planned_is_counted("sources that are asked together", |hour| {
+        hour.divided()
+            .source_key("huawei_workspace", "discover: {}")
+            .switch("huawei_workspace", "desktops_cap", "1000")
+            .source_key("alibaba_mqtt", "connect_time: true")
     });
     assert_planned_is_counted("older servers and odd intervals", |hour| {
         hour.source_key("alibaba_mqtt", "exact: true")
@@ -233,18 +240,18 @@ fn a_million_targets_are_planned_in_under_a_second() {
     let began = std::time::Instant::now();
     let steps = vec![Step::Batches { action, ids: 100, weigh: str::len, weight: usize::MAX }];
     let asking = Asking::new(&steps, &roster, interval, vec![Charge { action, per: Per::Batch }]);
+    let roster = Arc::new(roster);
+    let (leave_delay, max_age) = (Duration::ZERO, None);
+    let member = Member { number: 0, name: "users", kind: Kind::User, roster: &roster, leave_delay, max_age };
     let subject = Subject {
-        name: "users",
+        members: vec![member],
         provider: kind.name(),
-        kind: Kind::User,
         account: 0,
-        roster: &roster,
+        roster: roster.clone(),
         steps,
         asking,
         cheaper: None,
         timeout: Duration::from_secs(10),
-        leave_delay: Duration::ZERO,
-        max_age: None,
         priority: presence_exporter::domain::Priority::Normal,
     };
     let payer = Payer { name: "main", quota: &quota, shed: false };
@@ -275,12 +282,9 @@ fn whoever_leaves_is_shown_as_offline_within_the_delay_of_the_plan() {
     let hour = Hour::of(hour::leaving_world(60));
     let configuration = configuration(&hour.yaml(), TokenFile);
     let inputs = Inputs::of(&configuration);
-    let given: BTreeMap<String, f64> = inputs
-        .subjects
-        .iter()
-        .enumerate()
-        .map(|(n, one)| (one.name.to_owned(), inputs.delay(n).total))
-        .collect();
+    let sources = configuration.sources.iter().enumerate();
+    let given: BTreeMap<String, f64> =
+        sources.map(|(n, source)| (source.settings.name.clone(), inputs.delay(n).total)).collect();
     for (source, slowest) in hour.slowest_departures() {
         let given = given[&source];
         assert!(slowest <= given, "{source}: seen after {slowest} s, {given} s were planned");

@@ -22,7 +22,7 @@ use presence_exporter::providers::{
 };
 use presence_exporter::scheduler::account::STOP_GRACE;
 use presence_exporter::scheduler::explain::{Subject, explain};
-use presence_exporter::scheduler::{AccountTask, Board, Polling, Shared, SourceTask, changes, plan};
+use presence_exporter::scheduler::{AccountTask, Board, Member, Polling, Shared, SourceTask, changes, plan};
 use presence_exporter::store::{Installed, SourceSnapshot, Store};
 use presence_exporter::telemetry::Telemetry;
 use proptest::prelude::*;
@@ -247,6 +247,18 @@ fn roster(number: u16, targets: u32) -> Roster {
     roster
 }
 
+/// The only source of a pool.
+fn member(roster: &Arc<Roster>, policy: Policy) -> Member {
+    Member {
+        name: Arc::from(format!("source{}", roster.source())),
+        roster: Arc::clone(roster),
+        lens: 0,
+        max_age: Some(policy.max_age),
+        discover: None,
+        sessions: None,
+    }
+}
+
 /// Puts a bench together; `script` is the other side.
 pub fn bench(
     setup: &Setup,
@@ -287,17 +299,15 @@ pub fn bench(
         let priority = setup.priorities.get(usize::from(number)).copied().unwrap_or_default();
         sources.push(SourceTask {
             name,
+            members: vec![member(&roster, policy)],
             kind: &TestKind,
             provider,
             requests: changes::requests(&plan::rhythm(&steps, &roster), &steps, &roster),
-            max_age: Some(policy.max_age),
             steps,
             roster,
             interval,
             priority,
             timeout,
-            discover: None,
-            sessions: None,
         });
     }
     store.install(installed);
@@ -342,11 +352,11 @@ impl Bench {
     /// Why a target is shown as it is now, by its source's number.
     pub fn explain(&self, source: usize, id: &str) -> Explanation {
         let snapshot = self.store.snapshot();
-        let SourceSnapshot { spec, roster, .. } = &snapshot.sources[source];
-        let index = roster.find(id).expect("the target is there");
+        let SourceSnapshot { spec, .. } = &snapshot.sources[source];
+        let about = self.board.about_target((source, 0), id, self.clock.now());
+        let (roster, index, about) = about.expect("the target is there");
         let state = self.store.state(roster.row(index)).expect("each target has a row");
-        let about = self.board.about(source, index, self.clock.now());
-        explain(&Subject { spec, roster, index, state: &state, about: &about }, self.clock.now())
+        explain(&Subject { spec, roster: &roster, index, state: &state, about: &about }, self.clock.now())
     }
 
     /// What was sent, and when.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Report, Verdict};
 use crate::cli::table::table;
 use crate::scheduler::plan::calls::float;
-use crate::scheduler::plan::{SourcePlan, Span};
+use crate::scheduler::plan::{ActionPlan, SourcePlan, Span};
 
 /// The whole report.
 pub fn text(report: &Report) -> String {
@@ -17,42 +17,49 @@ pub fn text(report: &Report) -> String {
     parts.join("\n\n")
 }
 
+const COST_HEAD: [&str; 10] = [
+    "SOURCE",
+    "TARGETS",
+    "QUESTIONS",
+    "INTERVAL",
+    "ACTION",
+    "A SECOND",
+    "AN HOUR",
+    "A DAY",
+    "30 DAYS",
+    "BILLED",
+];
+
 fn cost(report: &Report) -> String {
-    let rows: Vec<Vec<String>> = report
-        .plan
-        .sources
-        .iter()
-        .flat_map(|source| {
-            source.actions.iter().enumerate().map(move |(n, action)| {
-                let first = |text: String| if n == 0 { text } else { String::new() };
-                vec![
-                    first(source.name.clone()),
-                    first(count(source.targets.into())),
-                    first(count(source.questions)),
-                    first(seconds(source.interval_seconds)),
-                    action.action.to_owned(),
-                    per_second(&action.calls),
-                    between(action.calls.floor.hour, action.calls.ceiling.hour),
-                    between(action.calls.floor.day, action.calls.ceiling.day),
-                    between(action.calls.floor.month, action.calls.ceiling.month),
-                    if action.billed { "yes" } else { "no" }.to_owned(),
-                ]
-            })
-        })
-        .collect();
-    let head = [
-        "SOURCE",
-        "TARGETS",
-        "QUESTIONS",
-        "INTERVAL",
-        "ACTION",
-        "A SECOND",
-        "AN HOUR",
-        "A DAY",
-        "30 DAYS",
-        "BILLED",
-    ];
-    table(&head, &rows)
+    let rows: Vec<Vec<String>> = report.plan.sources.iter().flat_map(cost_rows).collect();
+    table(&COST_HEAD, &rows)
+}
+
+fn cost_rows(source: &SourcePlan) -> Vec<Vec<String>> {
+    let about = |questions: String| {
+        let interval = seconds(source.interval_seconds);
+        vec![source.name.clone(), count(source.targets.into()), questions, interval]
+    };
+    if let Some(other) = &source.asked_with {
+        let mut row = about("-".to_owned());
+        row.push(format!("asked with {other}"));
+        row.resize(COST_HEAD.len(), "-".to_owned());
+        return vec![row];
+    }
+    let calls = |(n, action): (usize, &ActionPlan)| {
+        let blank = || vec![String::new(); 4];
+        let mut row = if n == 0 { about(count(source.questions)) } else { blank() };
+        row.extend([
+            action.action.to_owned(),
+            per_second(&action.calls),
+            between(action.calls.floor.hour, action.calls.ceiling.hour),
+            between(action.calls.floor.day, action.calls.ceiling.day),
+            between(action.calls.floor.month, action.calls.ceiling.month),
+            if action.billed { "yes" } else { "no" }.to_owned(),
+        ]);
+        row
+    };
+    source.actions.iter().enumerate().map(calls).collect()
 }
 
 fn freshness(report: &Report) -> String {

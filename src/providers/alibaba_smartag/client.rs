@@ -127,7 +127,7 @@ impl Provider for Client {
             match question {
                 Question::Batch(targets) => self.batch(targets, net).await,
                 Question::Detail(target) => self.detail(target, net).await,
-                Question::Listing(_) | Question::Log { .. } | Question::Discover => {
+                Question::Listing(_) | Question::Log { .. } | Question::Discover(_) => {
                     Err(Failure::new(Fault::Rejected, "Smartag is asked by names only"))
                 }
             }

@@ -126,7 +126,12 @@ impl ProviderKind for Smartag {
         let Connected { api, region, instance } =
             alibaba::connect(source, account, session, PRODUCT, VERSION)?;
         let provider = client::Client::new(api, region, instance, source.flag("exact"));
-        Some(Configured { kind: Kind::User, evidence: Evidence::Reported, provider: Box::new(provider) })
+        Some(Configured {
+            kind: Kind::User,
+            evidence: Evidence::Reported,
+            provider: Box::new(provider),
+            lens: 0,
+        })
     }
 
     fn simulate(&self, options: SimOptions) -> Box<dyn SimApi> {

@@ -4,31 +4,43 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::account::{Account, Auth, Keyed, Proof};
+use super::map::Subject;
+use super::records::Record;
 use super::replies::judge;
 use super::token::{PasswordLogin, Token};
-use crate::domain::{Fault, Roster, Session};
-use crate::providers::Action;
+use crate::domain::{Fault, Session};
 use crate::providers::http::{Failure, Net, Reply};
+use crate::providers::{Action, View};
 
 /// One question's way: the net, whether its token was renewed, and the targets' sessions that came by.
 pub struct Run<'a> {
     /// The way out.
     pub net: &'a Net,
-    /// All targets.
-    pub roster: &'a Roster,
+    /// Whom it is asked for.
+    pub views: &'a [View<'a>],
     renewed: AtomicBool,
-    /// The targets' sessions that came by.
-    pub sessions: Mutex<Vec<Session>>,
+    /// The targets' sessions that came by, each with the number of its view.
+    sessions: Mutex<Vec<(usize, Session)>>,
 }
 
 impl<'a> Run<'a> {
     /// The way of a question about these targets.
-    pub fn new(net: &'a Net, roster: &'a Roster) -> Self {
-        Self { net, roster, renewed: AtomicBool::new(false), sessions: Mutex::default() }
+    pub fn new(net: &'a Net, views: &'a [View<'a>]) -> Self {
+        Self { net, views, renewed: AtomicBool::new(false), sessions: Mutex::default() }
     }
 
-    /// The targets' sessions that came by.
-    pub fn into_sessions(self) -> Vec<Session> {
+    /// Notes the sessions of targets among these records.
+    pub fn take_sessions<'r>(&self, records: &(impl Iterator<Item = &'r Record> + Clone)) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, view) in self.views.iter().enumerate() {
+            let mine = |record: &&Record| record.is_of(view.roster, Subject::of(view.lens));
+            let sessions_of = records.clone().filter(mine).filter_map(Record::session);
+            sessions.extend(sessions_of.map(|session| (number, session)));
+        }
+    }
+
+    /// The targets' sessions that came by, each with the number of its view.
+    pub fn into_sessions(self) -> Vec<(usize, Session)> {
         self.sessions.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,10 +15,10 @@ use super::replies::{read_desktops, read_records};
 use super::sessions::{Cuts, Login, Table};
 use super::windows::{BACK_MAX_MS, Backlog, OVERLAP_MS, Window, minute_text};
 use super::{LIST_DESKTOPS, LIST_RECORDS, cost};
-use crate::domain::{Fault, Moment, Roster, Tick};
+use crate::domain::{Fault, Moment, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::http::{Failure, Net};
-use crate::providers::{Answer, Costs, Provider, Question, Step};
+use crate::providers::{Answer, Costs, Provider, Question, Step, View};
 
 /// Rows asked for in a page: the schema's maximum for connect-desktops ("maximum: 1000", API definitions; its text says
 /// 2000), and the documented one for login records ("0-1000", the interface's page). A server may send fewer.
@@ -58,8 +58,6 @@ const REREAD: Duration = Duration::from_millis(BACK_MAX_MS.unsigned_abs());
 pub struct Workspace {
     /// Who asks.
     pub account: Arc<Account>,
-    /// What the targets are.
-    pub subject: Subject,
     /// Whether login records alone are asked.
     pub records_only: bool,
     /// How far back the first pass over login records reads, in milliseconds.
@@ -107,19 +105,18 @@ impl Provider for Workspace {
     fn ask<'a>(&'a self, question: Question<'a>, net: &'a Net) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             match question {
-                Question::Listing(roster) => {
-                    let rows = self.listing(&Run::new(net, roster), roster).await?;
+                Question::Listing(views) => {
+                    let rows = self.listing(&Run::new(net, views)).await?;
                     Ok(Answer { rows, ..Answer::default() })
                 }
-                Question::Log { roster, since_ms } => {
-                    let run = Run::new(net, roster);
-                    let rows = self.log(&run, roster, since_ms).await?;
+                Question::Log { views, since_ms } => {
+                    let run = Run::new(net, views);
+                    let rows = self.log(&run, since_ms).await?;
                     Ok(Answer { rows, sessions: run.into_sessions(), ..Answer::default() })
                 }
-                Question::Discover => {
-                    let nobody = Roster::new(0, 0);
-                    let (listing, _) = self.whole_listing(&Run::new(net, &nobody)).await?;
-                    let found = listing.found(self.subject).map_err(|rows| {
+                Question::Discover(lens) => {
+                    let (listing, _) = self.whole_listing(&Run::new(net, &[])).await?;
+                    let found = listing.found(Subject::of(lens)).map_err(|rows| {
                         let message = format!("{rows} rows of the list of desktops cannot be read");
                         Failure::new(Fault::BadAnswer, message)
                     })?;
@@ -138,17 +135,19 @@ impl Workspace {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn listing(&self, run: &Run<'_>, roster: &Roster) -> Result<Rows, Failure> {
+    async fn listing(&self, run: &Run<'_>) -> Result<Rows, Failure> {
         let began = run.net.now().tick;
         let (listing, at_ms) = self.whole_listing(run).await?;
         let mut memory = self.memory();
         memory.cuts.take(listing.connected(), at_ms);
         let table = memory.fresh_table(began);
         let joined = Joined::new(&listing, table, &memory.cuts);
-        let rows = joined.rows(roster, self.subject);
-        let unexplained = table
-            .filter(|table| table.shows_open())
-            .map(|_| joined.unexplained(roster, self.subject).map(str::to_owned).collect::<Vec<_>>());
+        let parts = || run.views.iter().map(|view| (view.roster, Subject::of(view.lens)));
+        let rows = parts().flat_map(|(roster, subject)| joined.rows(roster, subject)).collect();
+        let unexplained = table.filter(|table| table.shows_open()).map(|_| {
+            let names = parts().flat_map(|(roster, subject)| joined.unexplained(roster, subject));
+            names.map(str::to_owned).collect::<Vec<_>>()
+        });
         if let Some(names) = unexplained {
             memory.backlog.look_for(names.iter().map(String::as_str));
         }
@@ -203,7 +202,7 @@ impl Workspace {
         Ok(at_ms.map(|at_ms| (listing, at_ms)))
     }
 
-    async fn log(&self, run: &Run<'_>, roster: &Roster, since_ms: Option<i64>) -> Result<Rows, Failure> {
+    async fn log(&self, run: &Run<'_>, since_ms: Option<i64>) -> Result<Rows, Failure> {
         let began = run.net.now();
         let plan = self.memory().backlog.plan(began.unix_ms, since_ms, self.lookback_ms);
         self.read_records(run, &plan.window).await?;
@@ -219,16 +218,21 @@ impl Workspace {
         let mut memory = self.memory();
         let wanted = |login: &Login| {
             let ids = [&login.desktop_id, &login.computer];
-            self.records_only && ids.into_iter().flatten().any(|id| roster.find(id).is_some())
+            let is_listed = |id: &String| run.views.iter().any(|view| view.roster.find(id).is_some());
+            self.records_only && ids.into_iter().flatten().any(is_listed)
         };
-        let wanted_user = |_: &str| self.records_only && self.subject == Subject::User;
+        let asks_for_users = run.views.iter().any(|view| Subject::of(view.lens) == Subject::User);
+        let wanted_user = |_: &str| self.records_only && asks_for_users;
         memory.table.prune(began.unix_ms, wanted, wanted_user);
-        Ok(if self.records_only {
-            let read_since = memory.backlog.read_since_ms();
-            map::rows_of_records(&memory.table, roster, self.subject, began.unix_ms, read_since)
-        } else {
-            Rows::new()
-        })
+        if !self.records_only {
+            return Ok(Rows::new());
+        }
+        let read_since = memory.backlog.read_since_ms();
+        let rows = |view: &View<'_>| {
+            let subject = Subject::of(view.lens);
+            map::rows_of_records(&memory.table, view.roster, subject, began.unix_ms, read_since)
+        };
+        Ok(run.views.iter().flat_map(rows).collect())
     }
 
     /// What a pass reads beside its window, a bounded part at a time. It never costs the pass: the window's records are
@@ -292,9 +296,7 @@ impl Workspace {
             let page =
                 self.account.get(run, &LIST_RECORDS, "connections/desktops", &query, read_records).await?;
             let count = page.rows.len();
-            let mine = |record: &&Record| record.is_of(run.roster, self.subject);
-            let sessions = page.rows.iter().flatten().filter(mine).filter_map(Record::session);
-            run.sessions.lock().unwrap_or_else(PoisonError::into_inner).extend(sessions);
+            run.take_sessions(&page.rows.iter().flatten());
             let read_ms = run.net.now().unix_ms;
             let logins = page.rows.into_iter().flatten().filter_map(Record::into_login);
             let mut memory = self.memory();

@@ -25,6 +25,20 @@ pub enum Subject {
     User,
 }
 
+impl Subject {
+    const ALL: [Self; 3] = [Self::DesktopName, Self::DesktopId, Self::User];
+
+    /// The number by which a source of this kind is told from others that share its questions.
+    pub fn lens(self) -> u8 {
+        self as u8
+    }
+
+    /// What the targets of a source with this lens are.
+    pub fn of(lens: u8) -> Self {
+        Self::ALL.into_iter().find(|subject| subject.lens() == lens).unwrap_or(Self::DesktopName)
+    }
+}
+
 /// What a row says of its desktop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {

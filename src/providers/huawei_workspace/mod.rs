@@ -151,6 +151,10 @@ impl ProviderKind for HuaweiWorkspace {
         SOURCE_KEYS
     }
 
+    fn view_keys(&self) -> &'static [&'static str] {
+        &["subject", "match"]
+    }
+
     fn actions(&self) -> &'static [&'static Action] {
         ACTIONS
     }
@@ -172,12 +176,11 @@ impl ProviderKind for HuaweiWorkspace {
         };
         let provider = Box::new(Workspace {
             account,
-            subject,
             records_only: source.flag("records_only"),
             lookback_ms: i64::try_from(lookback.as_millis()).ok()?,
             memory: Mutex::new(Memory::default()),
         });
-        Some(Configured { kind, evidence: Evidence::Reported, provider })
+        Some(Configured { kind, evidence: Evidence::Reported, provider, lens: subject.lens() })
     }
 
     fn simulate(&self, options: super::sim::SimOptions) -> Box<dyn super::sim::SimApi> {

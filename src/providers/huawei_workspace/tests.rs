@@ -21,7 +21,7 @@ use crate::domain::{Fault, Platform, Roster, Seen};
 use crate::providers::credentials::{Keeper, Written};
 use crate::providers::loopback::{self, Loopback};
 use crate::providers::sim::{Population, SimApi, SimOptions, SimSession, Subject as SimSubject, World};
-use crate::providers::{Answer, Failure, Question, Receipt};
+use crate::providers::{Answer, Failure, Question, Receipt, View};
 
 /// 2026-03-01T02:03:04Z
 const NOW_MS: i64 = 1_772_330_584_000;
@@ -31,6 +31,7 @@ const SECRET: &str = "canary-secret-of-no-value";
 struct Bench {
     loopback: Arc<Loopback>,
     provider: Workspace,
+    subject: Subject,
     roster: Roster,
     since_ms: Option<i64>,
 }
@@ -70,13 +71,12 @@ fn password_account(password: &str, project_id: Option<&str>) -> Account {
 fn bench_of(api: Box<dyn SimApi>, account: Account, subjects: &[SimSubject], ids: &[&str]) -> Bench {
     let provider = Workspace {
         account: Arc::new(account),
-        subject: Subject::DesktopName,
         records_only: false,
         lookback_ms: DAY_MS,
         memory: Mutex::new(Memory::default()),
     };
     let loopback = Loopback::new(api, world(subjects), NOW_MS);
-    Bench { loopback, provider, roster: loopback::roster(ids), since_ms: None }
+    Bench { loopback, provider, subject: Subject::DesktopName, roster: loopback::roster(ids), since_ms: None }
 }
 
 fn bench(switches: &[(&str, &str)], subjects: &[SimSubject], ids: &[&str]) -> Bench {
@@ -85,7 +85,7 @@ fn bench(switches: &[(&str, &str)], subjects: &[SimSubject], ids: &[&str]) -> Be
 
 impl Bench {
     fn of(mut self, subject: Subject) -> Self {
-        self.provider.subject = subject;
+        self.subject = subject;
         self
     }
 
@@ -102,13 +102,17 @@ impl Bench {
         self.loopback.advance(Duration::from_secs(seconds));
     }
 
+    fn view(&self) -> View<'_> {
+        View { roster: &self.roster, lens: self.subject.lens() }
+    }
+
     fn listing(&self) -> (Result<Answer, Failure>, Receipt) {
-        self.loopback.ask(&self.provider, Question::Listing(&self.roster))
+        self.loopback.ask(&self.provider, Question::Listing(&[self.view()]))
     }
 
     fn log(&mut self) -> (Result<Answer, Failure>, Receipt) {
-        let question = Question::Log { roster: &self.roster, since_ms: self.since_ms };
         let now_ms = self.now_ms();
+        let question = Question::Log { views: &[self.view()], since_ms: self.since_ms };
         let answer = self.loopback.ask(&self.provider, question);
         if answer.0.is_ok() {
             self.since_ms = Some(now_ms);

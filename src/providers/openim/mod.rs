@@ -267,7 +267,7 @@ impl ProviderKind for OpenIm {
             _ => Mode::Detail,
         };
         let provider = Box::new(client::Client::new(account, mode));
-        Some(Configured { kind: Kind::User, evidence: mode.evidence(), provider })
+        Some(Configured { kind: Kind::User, evidence: mode.evidence(), provider, lens: 0 })
     }
 
     fn simulate(&self, options: SimOptions) -> Box<dyn SimApi> {

@@ -121,7 +121,12 @@ impl ProviderKind for VolcengineRtc {
             source.complain("account", "the endpoint of its account is no address that can be asked", None);
             return None;
         };
-        Some(Configured { kind: Kind::User, evidence: Evidence::FirstSeen, provider: Box::new(client) })
+        Some(Configured {
+            kind: Kind::User,
+            evidence: Evidence::FirstSeen,
+            provider: Box::new(client),
+            lens: 0,
+        })
     }
 
     fn simulate(&self, options: SimOptions) -> Box<dyn SimApi> {

@@ -37,8 +37,8 @@ pub fn advise(inputs: &Inputs<'_>, account: usize) -> Vec<Advice> {
     if subjects.iter().any(|subject| subject.cheaper.is_some()) && fits(inputs, account, &subjects, &cheaper)
     {
         for subject in &subjects {
-            let setting = subject.cheaper.map(|way| way.setting.to_owned());
-            advice.extend(setting.map(|change| Advice { name: subject.name.to_owned(), change }));
+            let Some(way) = subject.cheaper else { continue };
+            advice.extend(of_each(subject, way.setting));
         }
         return advice;
     }
@@ -46,7 +46,7 @@ pub fn advise(inputs: &Inputs<'_>, account: usize) -> Vec<Advice> {
         Some(intervals) => {
             for (subject, interval) in subjects.iter().zip(intervals) {
                 if interval != subject.asking.interval {
-                    advice.push(interval_of(subject.name, interval));
+                    advice.extend(interval_of(subject, interval));
                 }
             }
         }
@@ -69,7 +69,7 @@ fn cheaper(subject: &Subject<'_>) -> Asking {
     let steps = [Step::Batches { action, ids, weigh: *weigh, weight: *weight }];
     let other = subject.asking.charges.iter().filter(|charge| charge.per != Per::Batch);
     let charges = other.copied().chain([Charge { action, per: Per::Batch }]).collect();
-    Asking::new(&steps, subject.roster, subject.asking.interval, charges)
+    Asking::new(&steps, &subject.roster, subject.asking.interval, charges)
 }
 
 /// Calls of a whole configuration at the ceiling.
@@ -94,7 +94,7 @@ impl Inputs<'_> {
         self.subjects
             .iter()
             .zip(intervals)
-            .map(|(subject, interval)| interval_of(subject.name, interval))
+            .flat_map(|(subject, interval)| interval_of(subject, interval))
             .collect()
     }
 
@@ -126,7 +126,7 @@ impl Inputs<'_> {
     /// What to write into a source so that a change of it is seen within `max`: a shorter interval if the account can bear
     /// it, else a shorter timeout too.
     pub fn sooner(&self, source: usize, max: Duration) -> Vec<Advice> {
-        let subject = &self.subjects[source];
+        let (subject, member) = self.of_source(source);
         for timeout in [subject.timeout, subject.timeout / 2, Duration::from_secs(2), Duration::from_secs(1)]
         {
             let timeout = timeout.min(subject.timeout).max(Duration::from_secs(1));
@@ -141,33 +141,39 @@ impl Inputs<'_> {
             if self.delay_with(source, interval, timeout) <= max {
                 let mut advice = Vec::new();
                 if interval != subject.asking.interval {
-                    advice.push(interval_of(subject.name, interval));
+                    advice.extend(interval_of(subject, interval));
                 }
                 if timeout != subject.timeout {
-                    let change = format!("timeout: {}", written(timeout));
-                    advice.push(Advice { name: subject.name.to_owned(), change });
+                    advice.extend(of_each(subject, &format!("timeout: {}", written(timeout))));
                 }
                 return advice;
             }
         }
         let change = "no interval and no timeout suffices within the account's quota".to_owned();
-        vec![Advice { name: subject.name.to_owned(), change }]
+        vec![Advice { name: member.name.to_owned(), change }]
     }
 
     /// Whether the account has enough for this source at another interval.
     fn bears(&self, source: usize, interval: Duration) -> bool {
-        let account = self.subjects[source].account;
+        let (subject, _) = self.of_source(source);
+        let account = subject.account;
+        let place = self.seats[source].0;
         let subjects: Vec<&Subject<'_>> = self.of_account(account).map(|(_, subject)| subject).collect();
         let asking = self.of_account(account).map(|(number, subject)| {
-            let interval = if number == source { interval } else { subject.asking.interval };
+            let interval = if number == place { interval } else { subject.asking.interval };
             Asking { interval, ..subject.asking.clone() }
         });
         fits(self, account, &subjects, &asking.collect::<Vec<_>>())
     }
 }
 
-fn interval_of(name: &str, interval: Duration) -> Advice {
-    Advice { name: name.to_owned(), change: format!("interval: {}", written(interval)) }
+/// The interval for each of a subject's sources: with different ones they would no longer be asked together.
+fn interval_of(subject: &Subject<'_>, interval: Duration) -> Vec<Advice> {
+    of_each(subject, &format!("interval: {}", written(interval)))
+}
+
+fn of_each(subject: &Subject<'_>, change: &str) -> Vec<Advice> {
+    subject.names().map(|name| Advice { name: name.to_owned(), change: change.to_owned() }).collect()
 }
 
 /// The shortest intervals, all longer by about the same factor and round numbers, that are good.

@@ -50,8 +50,8 @@ pub struct Asking {
     pub interval: Duration,
     /// Whether its questions answer for all, one after the other.
     pub sequence: bool,
-    /// How often its targets are discovered, if they are.
-    pub discover: Option<Duration>,
+    /// How often its targets are discovered, for each source that does so.
+    pub discover: Vec<Duration>,
     /// What it calls.
     pub charges: Vec<Charge>,
 }
@@ -61,21 +61,21 @@ impl Asking {
     pub fn new(steps: &[Step], roster: &Roster, interval: Duration, charges: Vec<Charge>) -> Self {
         match rhythm(steps, roster) {
             Rhythm::Sequence => {
-                Self { batches: 0, largest: 0, interval, sequence: true, discover: None, charges }
+                Self { batches: 0, largest: 0, interval, sequence: true, discover: Vec::new(), charges }
             }
             Rhythm::Spread { starts } => {
                 let ends = starts.iter().skip(1).copied().chain([roster.len()]);
                 let largest =
                     starts.iter().zip(ends).map(|(from, to)| u64::from(to - from)).max().unwrap_or(0);
                 let batches = starts.len() as u64;
-                Self { batches, largest, interval, sequence: false, discover: None, charges }
+                Self { batches, largest, interval, sequence: false, discover: Vec::new(), charges }
             }
         }
     }
 
     /// The same with targets that are discovered so often.
     #[must_use]
-    pub fn discovering(self, discover: Option<Duration>) -> Self {
+    pub fn discovering(self, discover: Vec<Duration>) -> Self {
         Self { discover, ..self }
     }
 
@@ -98,7 +98,7 @@ impl Asking {
                 calls + repeated(calls, world)
             }
             Per::Discovery(pages) => {
-                let listings = self.discover.map_or(0, |every| ceil_div(window, every));
+                let listings: u64 = self.discover.iter().map(|every| ceil_div(window, *every)).sum();
                 let calls = listings * pages_of(pages, world);
                 calls + repeated(calls, world)
             }
@@ -136,9 +136,10 @@ impl Asking {
                 float(self.batches) / interval * again_and_again + float(world.refused) / solo
             }
             Per::Pages(pages) => float(pages_of(pages, world)) / interval * again_and_again,
-            Per::Discovery(pages) => self
-                .discover
-                .map_or(0.0, |every| float(pages_of(pages, world)) / every.as_secs_f64() * again_and_again),
+            Per::Discovery(pages) => {
+                let listings: f64 = self.discover.iter().map(|every| every.as_secs_f64().recip()).sum();
+                float(pages_of(pages, world)) * listings * again_and_again
+            }
             Per::Online { again } => {
                 let news = world.arrivals_per_hour * per_hour;
                 let stays =

@@ -40,10 +40,11 @@ impl Delay {
     }
 }
 
-/// The delay of a source whose rounds take `round`, and of whose requests none takes longer than `timeout`. `waits`: how
+/// The delay of a source with `settling` as its `leave_delay`, whose rounds take `round`, and of whose requests none takes longer than `timeout`. `waits`: how
 /// long it waits behind other questions, and how long its own takes to be read.
 pub fn delay(
     subject: &Subject<'_>,
+    settling: Duration,
     round: Duration,
     timeout: Duration,
     (queue, reading): (Duration, Duration),
@@ -51,14 +52,14 @@ pub fn delay(
     let (attempts, pauses) = attempts(subject);
     let lag = subject.main_action().map_or(Duration::ZERO, |action| action.lag);
     let (queue, timeouts) = (queue * attempts, timeout * attempts);
-    let total = round + queue + reading + timeouts + pauses + subject.leave_delay + lag;
+    let total = round + queue + reading + timeouts + pauses + settling + lag;
     Delay {
         round: round.as_secs_f64(),
         queue: queue.as_secs_f64(),
         reading: reading.as_secs_f64(),
         timeouts: timeouts.as_secs_f64(),
         pauses: pauses.as_secs_f64(),
-        settling: subject.leave_delay.as_secs_f64(),
+        settling: settling.as_secs_f64(),
         lag: lag.as_secs_f64(),
         total: total.as_secs_f64(),
     }

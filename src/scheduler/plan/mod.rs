@@ -10,6 +10,7 @@
 //!
 //! It sends nothing and knows no clock; series and bytes of pages are counted where pages are made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,7 +18,8 @@ use serde::Serialize;
 use crate::domain::{Kind, Priority, Quota, Roster, Window};
 use crate::providers::configure::{Configuration, Source};
 use crate::providers::{Action, Cheaper, Per, Step};
-use crate::scheduler::shedding::{self, Want};
+use crate::scheduler::pools::{Joining, Pool, pools};
+use crate::scheduler::shedding::{self, Shed, Want};
 
 pub mod advice;
 pub mod calls;
@@ -63,18 +65,16 @@ impl Default for Assumptions {
     }
 }
 
-/// One source, as far as cost and freshness depend on it.
+/// One source, or several that are asked together, as far as cost and freshness depend on it.
 pub struct Subject<'a> {
-    /// The operator's name for it.
-    pub name: &'a str,
+    /// The sources; at least one.
+    pub members: Vec<Member<'a>>,
     /// The provider's name.
     pub provider: &'static str,
-    /// What its targets are.
-    pub kind: Kind,
     /// The account's place in the list.
     pub account: usize,
-    /// Its targets.
-    pub roster: &'a Roster,
+    /// Whom it is asked about: the source's targets, or those of a pool.
+    pub roster: Arc<Roster>,
     /// What its round consists of.
     pub steps: Vec<Step>,
     /// How it asks.
@@ -83,44 +83,67 @@ pub struct Subject<'a> {
     pub cheaper: Option<Cheaper>,
     /// How long one request may take.
     pub timeout: Duration,
-    /// How long answers must say offline before it counts.
-    pub leave_delay: Duration,
-    /// How long an answer counts, if the operator says so.
-    pub max_age: Option<Duration>,
     /// Who is left out first.
     pub priority: Priority,
 }
 
+/// One source, as far as it differs from those that are asked with it.
+pub struct Member<'a> {
+    /// Its place in the configuration.
+    pub number: usize,
+    /// The operator's name for it.
+    pub name: &'a str,
+    /// What its targets are.
+    pub kind: Kind,
+    /// Its targets.
+    pub roster: &'a Arc<Roster>,
+    /// How long answers must say offline before it counts.
+    pub leave_delay: Duration,
+    /// How long an answer counts, if the operator says so.
+    pub max_age: Option<Duration>,
+}
+
 impl<'a> Subject<'a> {
-    /// What matters of a configured source.
-    pub fn of(source: &'a Source) -> Self {
-        let steps = source.provider.round();
-        let mut costs = source.provider.costs();
-        let discover = source.lists.as_ref().and_then(|lists| lists.discover.as_ref());
-        if discover.is_none() {
+    /// What matters of a pool of configured sources.
+    pub fn of(pool: Pool, sources: &'a [Source]) -> Self {
+        let first = &sources[pool.sources[0]];
+        let steps = first.provider.round();
+        let mut costs = first.provider.costs();
+        let discover = |number: &usize| Some(sources[*number].lists.as_ref()?.discover.as_ref()?.interval);
+        let discover: Vec<Duration> = pool.sources.iter().filter_map(discover).collect();
+        if discover.is_empty() {
             costs.charges.retain(|charge| !matches!(charge.per, Per::Discovery(_)));
         }
-        let asking = Asking::new(&steps, &source.roster, source.settings.interval, costs.charges)
-            .discovering(discover.map(|discover| discover.interval));
+        let asking =
+            Asking::new(&steps, &pool.roster, first.settings.interval, costs.charges).discovering(discover);
+        let member = |number: usize| {
+            let Source { settings, target_kind, roster, .. } = &sources[number];
+            let (name, leave_delay, max_age) = (&settings.name, settings.leave_delay, settings.max_age);
+            Member { number, name, kind: *target_kind, roster, leave_delay, max_age }
+        };
         Self {
-            name: &source.settings.name,
-            provider: source.kind.name(),
-            kind: source.target_kind,
-            account: source.account,
-            roster: &source.roster,
+            members: pool.sources.into_iter().map(member).collect(),
+            provider: first.kind.name(),
+            account: pool.account,
+            roster: pool.roster,
             steps,
             asking,
             cheaper: costs.cheaper,
-            timeout: source.settings.timeout,
-            leave_delay: source.settings.leave_delay,
-            max_age: source.settings.max_age,
-            priority: source.settings.priority,
+            timeout: first.settings.timeout,
+            priority: pool.priority,
         }
+    }
+
+    /// The names of its sources.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.members.iter().map(|member| member.name)
     }
 
     /// What is sure: nobody is online, nothing fails, and lists hold the desktops that are watched.
     pub fn least(&self) -> World {
-        let listed = if self.kind == Kind::Desktop { u64::from(self.roster.len()) } else { 0 };
+        let desktops = self.members.iter().filter(|member| member.kind == Kind::Desktop);
+        // Two sources may watch the same ones.
+        let listed = desktops.map(|member| u64::from(member.roster.len())).max().unwrap_or(0);
         World { listed, ..World::default() }
     }
 
@@ -168,13 +191,15 @@ pub struct Payer<'a> {
 pub struct Inputs<'a> {
     /// Who pays, in the order of the configuration.
     pub payers: Vec<Payer<'a>>,
-    /// What is asked, in the order of the configuration.
+    /// What is asked, in the order of the first source of each.
     pub subjects: Vec<Subject<'a>>,
+    /// Of each source, in the order of the configuration: the subject that it belongs to, and its place there.
+    seats: Vec<(usize, usize)>,
     /// Of each account: by how much its rounds take longer than their intervals. Where targets may be left out, those who
     /// stay are asked as often as they should be.
     stretches: Vec<f64>,
-    /// Of each source: targets that are left out, since the full rate does not suffice for them.
-    left_out: Vec<u32>,
+    /// Of each subject: the targets that are left out, since the full rate does not suffice for them.
+    left_out: Vec<Shed>,
     /// Of each account: calls of the largest questions of all its sources together.
     crowds: Vec<f64>,
 }
@@ -182,8 +207,20 @@ pub struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     /// These accounts and sources.
     pub fn new(payers: Vec<Payer<'a>>, subjects: Vec<Subject<'a>>) -> Self {
-        let mut inputs =
-            Self { payers, subjects, stretches: Vec::new(), left_out: Vec::new(), crowds: Vec::new() };
+        let seat = |(place, subject): (usize, &Subject<'_>)| {
+            let numbers = subject.members.iter().map(|member| member.number).enumerate();
+            numbers.map(|(member, number)| (number, (place, member))).collect::<Vec<_>>()
+        };
+        let mut seats: Vec<(usize, (usize, usize))> = subjects.iter().enumerate().flat_map(seat).collect();
+        seats.sort_unstable();
+        let mut inputs = Self {
+            payers,
+            subjects,
+            seats: seats.into_iter().map(|(_, seat)| seat).collect(),
+            stretches: Vec::new(),
+            left_out: Vec::new(),
+            crowds: Vec::new(),
+        };
         let least = inputs.least();
         let accounts = 0..inputs.payers.len();
         let stretch = |account: usize| {
@@ -205,23 +242,36 @@ impl<'a> Inputs<'a> {
         inputs
     }
 
-    /// By source: how many targets are left out at the full rate, by the very decision that polling makes.
-    fn who_is_left_out(&self) -> Vec<u32> {
-        let mut left_out = vec![0; self.subjects.len()];
+    /// By subject: whom is left out at the full rate, by the very decision that polling makes.
+    fn who_is_left_out(&self) -> Vec<Shed> {
+        let mut left_out = vec![Shed::default(); self.subjects.len()];
         for (account, payer) in self.payers.iter().enumerate().filter(|(_, payer)| payer.shed) {
             let (numbers, wants): (Vec<usize>, Vec<Want<'_>>) = self
                 .of_account(account)
                 .map(|(number, subject)| {
                     let (interval, priority) = (subject.asking.interval, subject.priority);
-                    (number, Want { roster: subject.roster, steps: &subject.steps, interval, priority })
+                    (number, Want { roster: &subject.roster, steps: &subject.steps, interval, priority })
                 })
                 .unzip();
             let decided = shedding::decide(&wants, payer.quota.sustained_per_second());
             for (number, shed) in numbers.into_iter().zip(decided) {
-                left_out[number] = shed.count;
+                left_out[number] = shed;
             }
         }
         left_out
+    }
+
+    /// How many targets of a source are left out.
+    pub(super) fn left_out_of(&self, source: usize) -> u32 {
+        let (place, member) = self.seats[source];
+        let (subject, shed) = (&self.subjects[place], &self.left_out[place]);
+        let joining = Joining::of(&subject.steps, subject.members.len());
+        if shed.count == 0 || joining == Joining::Alone {
+            return shed.count;
+        }
+        let mine = subject.members[member].roster.iter();
+        let index = mine.filter_map(|target| subject.roster.find(&joining.key(member, target.id)));
+        u32::try_from(index.filter(|index| shed.contains(*index)).count()).unwrap_or(u32::MAX)
     }
 
     /// What matters of a configuration.
@@ -231,20 +281,21 @@ impl<'a> Inputs<'a> {
             quota: &account.settings.quota,
             shed: account.settings.shed,
         });
-        Self::new(payers.collect(), configuration.sources.iter().map(Subject::of).collect())
+        let subject = |pool: Pool| Subject::of(pool, &configuration.sources);
+        Self::new(payers.collect(), pools(&configuration.sources).into_iter().map(subject).collect())
     }
 
-    /// Each source's world at the floor.
+    /// Each subject's world at the floor.
     pub fn least(&self) -> Vec<World> {
         self.subjects.iter().map(Subject::least).collect()
     }
 
-    /// Each source's world at the ceiling.
+    /// Each subject's world at the ceiling.
     pub fn most(&self, assumptions: &Assumptions) -> Vec<World> {
         self.subjects.iter().map(|subject| subject.most(assumptions)).collect()
     }
 
-    /// The sources of an account with their numbers.
+    /// The subjects of an account with their places.
     pub(super) fn of_account(&self, account: usize) -> impl Iterator<Item = (usize, &Subject<'a>)> {
         self.subjects.iter().enumerate().filter(move |(_, subject)| subject.account == account)
     }

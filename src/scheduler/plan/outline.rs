@@ -9,7 +9,7 @@ use super::calls::{float, token_calls, token_rate};
 use super::freshness::{Delay, delay};
 use super::quota::{Use, of_limit, of_quota};
 use super::rounds::default_max_age;
-use super::{Assumptions, Calls, Inputs, Span, Subject, World};
+use super::{Assumptions, Calls, Inputs, Member, Span, Subject, World};
 use crate::domain::State;
 use crate::providers::{Action, Charge, Per};
 use crate::scheduler::budget::SHARE;
@@ -64,7 +64,9 @@ pub struct SourcePlan {
     pub max_age_seconds: f64,
     /// How late a change is seen at worst.
     pub detection_delay_seconds: Delay,
-    /// Its calls, tokens left out.
+    /// The source with which it is asked, whose calls answer for it as well; none where it makes calls of its own.
+    pub asked_with: Option<String>,
+    /// Its calls, tokens left out; those of all sources that are asked with it.
     pub calls: Span,
     /// Each call that it makes.
     pub actions: Vec<ActionPlan>,
@@ -110,12 +112,11 @@ impl Inputs<'_> {
         self.plan_between(&self.least(), &self.most(assumptions), *assumptions)
     }
 
-    /// The plan between two worlds, of one entry for each source.
+    /// The plan between two worlds, of one entry for each subject.
     pub fn plan_between(&self, least: &[World], most: &[World], assumptions: Assumptions) -> Plan {
         let accounts: Vec<AccountPlan> =
             (0..self.payers.len()).map(|n| self.account(n, least, most)).collect();
-        let sources: Vec<SourcePlan> =
-            (0..self.subjects.len()).map(|n| self.source(n, least, most)).collect();
+        let sources: Vec<SourcePlan> = (0..self.seats.len()).map(|n| self.source(n, least, most)).collect();
         let sum = |spans: &mut dyn Iterator<Item = Span>| spans.fold(Span::default(), Span::plus);
         let billed = accounts.iter().flat_map(|account| &account.actions).filter(|action| action.billed);
         Plan {
@@ -132,26 +133,32 @@ impl Inputs<'_> {
     /// How long a round of this source really takes: its interval, unless the account's budget does not suffice for what is
     /// sure.
     pub fn round(&self, source: usize) -> Duration {
-        let subject = &self.subjects[source];
+        let subject = &self.subjects[self.seats[source].0];
         subject.asking.interval.mul_f64(self.stretches[subject.account])
+    }
+
+    /// The subject that a source belongs to, and its own part there.
+    pub(super) fn of_source(&self, source: usize) -> (&Subject<'_>, &Member<'_>) {
+        let (place, member) = self.seats[source];
+        (&self.subjects[place], &self.subjects[place].members[member])
     }
 
     /// How long an answer of this source counts.
     pub fn max_age(&self, source: usize) -> Duration {
-        let subject = &self.subjects[source];
-        subject.max_age.unwrap_or_else(|| default_max_age(self.round(source), subject.timeout))
+        let (subject, member) = self.of_source(source);
+        member.max_age.unwrap_or_else(|| default_max_age(self.round(source), subject.timeout))
     }
 
     /// How late a change is seen at worst.
     pub fn delay(&self, source: usize) -> Delay {
-        let subject = &self.subjects[source];
-        let (queue, reading) = self.waits(source);
-        delay(subject, self.round(source), subject.timeout, (queue, reading))
+        let (subject, member) = self.of_source(source);
+        delay(subject, member.leave_delay, self.round(source), subject.timeout, self.waits(source))
     }
 
     /// The same with another interval, that the account can bear, and another timeout.
     pub(super) fn delay_with(&self, source: usize, interval: Duration, timeout: Duration) -> Duration {
-        delay(&self.subjects[source], interval, timeout, self.waits(source)).whole()
+        let (subject, member) = self.of_source(source);
+        delay(subject, member.leave_delay, interval, timeout, self.waits(source)).whole()
     }
 
     /// Requests a second of an account in the long run, tokens included.
@@ -179,7 +186,7 @@ impl Inputs<'_> {
 
     /// What passes behind other sources' questions, and with the rest of a pass of its own.
     fn waits(&self, source: usize) -> (Duration, Duration) {
-        let subject = &self.subjects[source];
+        let (subject, _) = self.of_source(source);
         let slot = 1.0 / (self.payers[subject.account].quota.per_second * SHARE);
         let own = float(subject.asking.calls_of_a_pass(&subject.least()));
         let (queue, reading) = (self.crowds[subject.account] - own + 1.0, own - 1.0);
@@ -187,10 +194,12 @@ impl Inputs<'_> {
     }
 
     fn source(&self, number: usize, least: &[World], most: &[World]) -> SourcePlan {
-        let subject = &self.subjects[number];
-        let (low, high) = (&least[number], &most[number]);
+        let (place, place_in_pool) = self.seats[number];
+        let (subject, member) = self.of_source(number);
+        let asks = place_in_pool == 0;
+        let (low, high) = (&least[place], &most[place]);
         let mut actions: Vec<ActionPlan> = Vec::new();
-        for charge in &subject.asking.charges {
+        for charge in subject.asking.charges.iter().filter(|_| asks) {
             if !matches!(charge.per, Per::Token { .. }) {
                 add(&mut actions, charge.action, span(subject, charge, low, high));
             }
@@ -199,16 +208,19 @@ impl Inputs<'_> {
         let (queue, reading) = self.waits(number);
         let batches = subject.asking.batches.max(1);
         let spread = round.mul_f64(float(batches - 1) / float(batches));
-        let ids: u64 = subject.roster.iter().map(|target| target.id.len() as u64).sum();
-        let targets = subject.roster.len();
+        let ids: u64 = member.roster.iter().map(|target| target.id.len() as u64).sum();
+        let targets = member.roster.len();
         SourcePlan {
-            name: subject.name.to_owned(),
+            name: member.name.to_owned(),
             provider: subject.provider,
-            kind: subject.kind.as_str(),
+            kind: member.kind.as_str(),
             account: self.payers[subject.account].name.to_owned(),
             targets,
-            left_out: self.left_out[number],
-            questions: if subject.asking.sequence {
+            left_out: self.left_out_of(number),
+            asked_with: (!asks).then(|| subject.members[0].name.to_owned()),
+            questions: if !asks {
+                0
+            } else if subject.asking.sequence {
                 subject.steps.len() as u64
             } else {
                 subject.asking.batches

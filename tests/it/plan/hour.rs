@@ -56,6 +56,8 @@ pub struct Hour {
     world: Arc<World>,
     interval: Duration,
     edits: Vec<(String, String)>,
+    /// Whether each source's targets are divided among two that overlap.
+    divided: bool,
 }
 
 /// Reads a configuration.
@@ -65,6 +67,36 @@ pub fn configuration(yaml: &str, env: impl Env + 'static) -> Configuration {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{}\n{yaml}", lines.join("\n"))
     })
+}
+
+/// The configuration with two sources in the place of each: one has the first two thirds of the targets, the other one the
+/// last two thirds.
+fn divided(yaml: &str) -> String {
+    let (head, sources) = yaml.split_once("\nsources:\n").expect("there are sources");
+    let mut blocks: Vec<String> = Vec::new();
+    for line in sources.lines() {
+        if line.starts_with("  ") && !line.starts_with("   ") {
+            blocks.push(String::new());
+        }
+        let block = blocks.last_mut().expect("a source begins with its name");
+        block.push_str(line);
+        block.push('\n');
+    }
+    let parts = |block: &String| {
+        let (source, targets) = block.split_once("    targets:\n").expect("there are targets");
+        let (name, keys) = source.split_once(":\n").expect("a source has a name");
+        let mut items: Vec<String> = Vec::new();
+        for line in targets.split_inclusive('\n') {
+            if line.starts_with("      - ") {
+                items.push(String::new());
+            }
+            items.last_mut().expect("a target begins with a dash").push_str(line);
+        }
+        let (from, to) = (items.len() / 3, items.len() * 2 / 3);
+        let (first, last) = (items[..to].concat(), items[from..].concat());
+        format!("{name}:\n{keys}    targets:\n{first}{name}_more:\n{keys}    targets:\n{last}")
+    };
+    format!("{head}\nsources:\n{}", blocks.iter().map(parts).collect::<String>())
 }
 
 /// A world of which everybody leaves once in its first half hour, one after the other.
@@ -85,7 +117,13 @@ impl Hour {
     /// An hour of this world, asked every half minute.
     pub fn of(world: World) -> Self {
         let options = Options { record_limit: 1, ..Options::default() };
-        Self { options, world: Arc::new(world), interval: Duration::from_secs(30), edits: Vec::new() }
+        Self {
+            options,
+            world: Arc::new(world),
+            interval: Duration::from_secs(30),
+            edits: Vec::new(),
+            divided: false,
+        }
     }
 
     /// With another interval.
@@ -130,6 +168,11 @@ impl Hour {
         self
     }
 
+    /// With two sources in the place of each, which have a part of their targets in common.
+    pub fn divided(self) -> Self {
+        Self { divided: true, ..self }
+    }
+
     /// The configuration.
     pub fn yaml(&self) -> String {
         let clock = VirtualClock::new(BEGIN_MS);
@@ -145,7 +188,7 @@ impl Hour {
             assert!(yaml.contains(from), "no {from:?} in\n{yaml}");
             yaml = yaml.replacen(from, to, 1);
         }
-        yaml
+        if self.divided { divided(&yaml) } else { yaml }
     }
 
     /// Plays the hour: the configuration, and the calls that left in it.

@@ -57,7 +57,8 @@ impl Outlet {
     pub fn ask(self: &Arc<Self>, configuration: &Configuration, as_batch: bool) -> Result<Answer, Failure> {
         let source = &configuration.sources[0];
         let targets: Vec<Target<'_>> = source.roster.iter().collect();
-        let question = if as_batch { Question::Batch(&targets) } else { Question::Listing(&source.roster) };
+        let views = [source.view()];
+        let question = if as_batch { Question::Batch(&targets) } else { Question::Listing(&views) };
         let net = Net::new(self.clone(), self.clone(), self.clone(), Duration::from_secs(10));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(source.provider.ask(question, &net))

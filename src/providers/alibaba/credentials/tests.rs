@@ -15,7 +15,7 @@ use crate::providers::configure::configure;
 use crate::providers::credentials::Source as _;
 use crate::providers::loopback::{Loopback, roster};
 use crate::providers::sim::{SimApi, SimOptions, SimReply, SimRequest, Trouble, World};
-use crate::providers::{Answer, Costs, Failure, Net, Per, Provider, Question, Step};
+use crate::providers::{Answer, Costs, Failure, Net, Per, Provider, Question, Step, View};
 
 /// Reads an account with these keys; the problems as printed.
 fn problems(env: &Arc<ChangingEnv>, account: &str) -> String {
@@ -257,7 +257,7 @@ fn loopback(options: SimOptions) -> Arc<Loopback> {
 
 fn lease(loopback: &Arc<Loopback>, recipe: fetch::Recipe) -> Result<(), Failure> {
     let roster = roster(&[]);
-    loopback.ask(&lessee(recipe), Question::Listing(&roster)).0.map(|_| ())
+    loopback.ask(&lessee(recipe), Question::Listing(&[View { roster: &roster, lens: 0 }])).0.map(|_| ())
 }
 
 fn options_of(way: &str) -> SimOptions {
@@ -400,7 +400,7 @@ fn an_oidc_token_that_is_another_than_was_sent_is_a_change() {
     let lessee = lessee(recipe);
     let (there, roster) = (loopback(options_of("oidc")), roster(&[]));
     assert!(!lessee.0.source().reread(), "nothing was sent");
-    let asked = || there.ask(&lessee, Question::Listing(&roster)).0.map(|_| ());
+    let asked = || there.ask(&lessee, Question::Listing(&[View { roster: &roster, lens: 0 }])).0.map(|_| ());
     assert!(asked().is_err());
     assert!(!lessee.0.refreshed());
     env.write("/t", "eyJ.canary.sig");

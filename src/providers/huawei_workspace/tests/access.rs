@@ -59,7 +59,8 @@ fn a_wrong_secret_is_unauthorized_waits_and_locks_the_key_for_five_minutes() {
         }
         bench.advance(at_s);
         let provider = Workspace { account: Arc::new(key_account(secret, None)), ..bench.provider };
-        bench.loopback.ask(&provider, Question::Listing(&bench.roster)).0.map(|answer| answer.rows.len())
+        let view = View { roster: &bench.roster, lens: bench.subject.lens() };
+        bench.loopback.ask(&provider, Question::Listing(&[view])).0.map(|answer| answer.rows.len())
     };
     assert_eq!(locked(SECRET, 299).unwrap_err().fault, Fault::Unauthorized);
     assert_eq!(locked(SECRET, 301).unwrap(), 1);

@@ -4,7 +4,7 @@ use super::*;
 use crate::providers::Found;
 
 fn found(bench: &Bench) -> Result<Vec<(String, Option<String>)>, Fault> {
-    let (answer, _) = bench.loopback.ask(&bench.provider, Question::Discover);
+    let (answer, _) = bench.loopback.ask(&bench.provider, Question::Discover(bench.subject.lens()));
     let pair = |Found { id, name }: Found| (id, name);
     let mut found: Vec<_> = answer.map_err(|failure| failure.fault)?.found.into_iter().map(pair).collect();
     found.sort();
