@@ -1,6 +1,8 @@
 //! Budgets, refused keys and clocks, with the whole exporter and the simulator's own record as the judge: hours on virtual
 //! time, and one minute over real sockets.
 
+mod lasting;
+
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -128,6 +128,11 @@ impl Play {
         *self.wire.core() = Core::new(&options, REGISTRY, self.world.clone(), self.clock.now());
     }
 
+    /// From now on nothing goes wrong.
+    pub fn recover(&self) {
+        *self.wire.core() = Core::new(&Options::default(), REGISTRY, self.world.clone(), self.clock.now());
+    }
+
     /// What is shown of a source's targets, by id.
     pub fn shown(&self, source: &str) -> BTreeMap<String, (Presence, Option<i64>)> {
         let now = self.clock.now();

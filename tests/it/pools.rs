@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const SIZE: usize = 300;
 
 /// The configuration with a second source beside each one, which has `files: [NAME_b.txt]`.
-fn with_twins(yaml: &str) -> String {
+pub fn with_twins(yaml: &str) -> String {
     REGISTRY.iter().fold(yaml.to_owned(), |yaml, kind| with_twin(&yaml, kind.name(), "_b", ""))
 }
 
