@@ -150,3 +150,117 @@ impl Member {
         store.log_since_ms(self.roster.source(), self.roster.generation())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::presence::Presence;
+    use crate::domain::{Evidence, Kind, Policy, Priority, SourceSpec, TargetLabels};
+    use crate::providers::{Provider, REGISTRY, Step};
+    use crate::scheduler::pools::{Part, join};
+    use crate::store::Installed;
+
+    struct Unasked;
+
+    impl Provider for Unasked {
+        fn round(&self) -> Vec<Step> {
+            Vec::new()
+        }
+        fn costs(&self) -> crate::providers::Costs {
+            crate::providers::Costs::of([])
+        }
+        fn ask<'a>(
+            &'a self,
+            _: crate::providers::Question<'a>,
+            _: &'a crate::providers::Net,
+        ) -> crate::ports::BoxFuture<'a, Result<Answer, crate::providers::Failure>> {
+            Box::pin(async { Ok(Answer::default()) })
+        }
+    }
+
+    fn roster(number: u16, ids: &[&str]) -> Arc<Roster> {
+        let mut roster = Roster::new(number, 0);
+        for id in ids {
+            assert!(roster.push(id, TargetLabels::default()));
+        }
+        Arc::new(roster)
+    }
+
+    /// A pool of sources with these targets that are asked about all at once, and the store of those sources.
+    fn pool(sources: &[&[&str]]) -> (SourceTask, Store) {
+        let rosters: Vec<Arc<Roster>> = (0..).zip(sources).map(|(number, ids)| roster(number, ids)).collect();
+        let parts: Vec<Part<'_>> =
+            rosters.iter().map(|roster| Part { roster, priority: Priority::Normal }).collect();
+        let spec = |roster: &Arc<Roster>| SourceSpec {
+            name: Arc::from(format!("source{}", roster.source())),
+            provider: "test",
+            kind: Kind::User,
+            evidence: Evidence::None,
+            platforms: false,
+            policy: Policy::at_once(Duration::from_secs(60)),
+            detection_delay: Duration::ZERO,
+        };
+        let store = Store::new();
+        store.install(
+            rosters.iter().map(|roster| Installed { spec: spec(roster), roster: roster.clone() }).collect(),
+        );
+        let member = |roster: &Arc<Roster>| Member {
+            name: Arc::from("one"),
+            roster: roster.clone(),
+            lens: 0,
+            max_age: None,
+            discover: None,
+            sessions: None,
+        };
+        let task = SourceTask {
+            name: Arc::from("all"),
+            kind: REGISTRY[0],
+            provider: Arc::new(Unasked),
+            steps: Vec::new(),
+            roster: join(&parts, Joining::of(&[], parts.len())),
+            members: rosters.iter().map(member).collect(),
+            requests: 1,
+            interval: Duration::from_secs(60),
+            priority: Priority::Normal,
+            timeout: Duration::from_secs(10),
+        };
+        (task, store)
+    }
+
+    fn presence(store: &Store, source: u16, index: u32) -> Presence {
+        let state = store.state(RowId { source, generation: 0, index }).expect("the row is there");
+        state.view(Moment::default(), &Policy::at_once(Duration::from_secs(60))).presence
+    }
+
+    #[test]
+    fn records_are_read_from_where_the_source_that_is_furthest_behind_stopped() {
+        let (task, store) = pool(&[&["a"], &["b"], &["c"]]);
+        assert_eq!(task.log_since_ms(&store), None);
+        store.log_read(0, 0, 5_000);
+        store.log_read(1, 0, 3_000);
+        assert_eq!(task.log_since_ms(&store), None, "one of them has read nothing yet");
+        store.log_read(2, 0, 9_000);
+        assert_eq!(task.log_since_ms(&store), Some(3_000));
+        task.log_read(&store, 9_500);
+        assert_eq!(task.log_since_ms(&store), Some(9_500));
+    }
+
+    #[test]
+    fn a_row_of_one_source_is_told_to_that_one_though_another_has_the_same_id() {
+        let (task, store) = pool(&[&["a", "b"], &["b", "c"]]);
+        let mut answer = Answer {
+            rows: vec![
+                (task.members[1].roster.row(0), Ok(Seen::online())),
+                (task.members[0].roster.row(1), Ok(Seen::offline())),
+                (RowId { source: 7, generation: 0, index: 0 }, Ok(Seen::online())),
+            ],
+            ..Answer::default()
+        };
+        task.pooled(&mut answer);
+        assert_eq!(answer.rows.len(), 2, "nobody knows of a source 7 here");
+        task.came(&store, Moment::default(), Moment::default(), &answer.rows);
+        assert_eq!((presence(&store, 1, 0), presence(&store, 0, 1)), (Presence::Online, Presence::Offline));
+        let never = Presence::Unknown(crate::domain::UnknownReason::NeverPolled);
+        assert_eq!((presence(&store, 0, 0), presence(&store, 1, 1)), (never, never));
+    }
+}

@@ -199,6 +199,27 @@ fn whatever_happens_an_hour_costs_no_less_than_the_floor_and_no_more_than_the_ce
     }
 }
 
+#[test]
+fn where_calls_fail_an_hour_costs_no_more_than_the_ceiling_that_assumes_so() {
+    for (fault, failing_share) in [("all:server-error~2%", 0.04), ("all:reset~10%", 0.15)] {
+        let world = || still_world(REGISTRY, SIZE, BEGIN_MS);
+        let assumptions = Assumptions { failing_share, ..busy(&world()) };
+        let (yaml, counted) = Hour::of(world()).fault(fault).play();
+        let planned = planned(&yaml, &|inputs| (inputs.least(), inputs.most(&assumptions)));
+        assert!(counted.len() >= 6, "{counted:?}");
+        for (action, count) in counted.iter().filter(|(action, _)| !action.is_empty()) {
+            let (floor, ceiling) = planned.get(action).copied().unwrap_or_default();
+            assert!(
+                floor <= *count && *count <= ceiling,
+                "{fault}: {action}: {count} calls, {floor} to {ceiling}"
+            );
+            // A ceiling far above what happens would warn of nothing; that of lists assumes servers that cap pages.
+            let is_tight = ceiling <= count * 3 + 100 || action.starts_with("List");
+            assert!(is_tight, "{fault}: {action}: {count} calls, {floor} to {ceiling}");
+        }
+    }
+}
+
 fn float(count: usize) -> f64 {
     f64::from(u32::try_from(count).expect("a small world"))
 }
