@@ -32,6 +32,7 @@ pub mod loopback;
 mod loose;
 pub mod marks;
 pub mod openim;
+mod reading;
 pub mod signed;
 pub mod sim;
 pub mod volcengine_rtc;

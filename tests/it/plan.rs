@@ -101,7 +101,9 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
             .source_key("huawei_workspace", "lookback: 7h")
     });
     assert_planned_is_counted("with discovery", |hour| {
-        hour.source_key("huawei_workspace", "discover: {}").switch("huawei_workspace", "desktops_cap", "1000")
+        hour.source_key("huawei_workspace", "discover: {}")
+            .switch("huawei_workspace", "desktops_cap", "1000")
+            .source_key("openim", "discover: {}")
     });
     assert_planned_is_counted("older servers and odd intervals", |hour| {
         hour.source_key("alibaba_mqtt", "exact: true")
