@@ -37,7 +37,7 @@ pub mod signed;
 pub mod sim;
 pub mod volcengine_rtc;
 
-pub use cost::{Charge, Cheaper, Costs, Past, Per};
+pub use cost::{Charge, Cheaper, Costs, Part, Past, Per};
 pub use http::{Failure, Gate, Net, Permit, Receipt};
 
 /// Every provider. The order is that of the documentation.

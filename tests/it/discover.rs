@@ -19,7 +19,8 @@ const EVERY: Duration = Duration::from_secs(60);
 const LISTING: Duration = Duration::from_secs(30);
 
 /// Who can list, and the switch that keeps its pages small.
-const LISTING_PROVIDERS: &[(&str, &str)] = &[("openim", "users_cap"), ("huawei_workspace", "desktops_cap")];
+const LISTING_PROVIDERS: &[(&str, &str)] =
+    &[("alibaba_mqtt", "clients_cap"), ("openim", "users_cap"), ("huawei_workspace", "desktops_cap")];
 
 /// A play in which these sources have `how` in the place of their file; others have nobody.
 fn play(targets: usize, how: &str) -> Play {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use presence_exporter::domain::{Kind, Quota, Roster, TargetLabels};
-use presence_exporter::providers::sim::World as SimWorld;
+use presence_exporter::providers::sim::{Population, World as SimWorld};
 use presence_exporter::providers::{Charge, Per, REGISTRY, Step, find};
 use presence_exporter::scheduler::plan::calls::Asking;
 use presence_exporter::scheduler::plan::{Assumptions, Inputs, Payer, Subject, World};
@@ -48,11 +48,22 @@ fn numbers(inputs: &Inputs<'_>, world: &SimWorld, left_out: bool) -> Vec<World> 
             online,
             left_out: if left_out { all - online } else { 0 },
             listed: all,
+            parts: groups(population),
             open_hours: vec![2, 3],
             ..World::default()
         }
     };
     inputs.subjects.iter().map(|subject| of(subject.provider)).collect()
+}
+
+/// How many subjects each group of a population has, and the whole of one whose ids name no groups.
+fn groups(population: &Population) -> Vec<u64> {
+    let mut groups: BTreeMap<&str, u64> = BTreeMap::new();
+    for subject in &population.subjects {
+        let group = subject.id.split_once("@@@").map_or("", |(group, _)| group);
+        *groups.entry(group).or_default() += 1;
+    }
+    groups.into_values().collect()
 }
 
 /// Plays an hour of a world in which nothing happens, and compares.
@@ -100,11 +111,15 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
             .switch("huawei_workspace", "auth", "password")
             .source_key("huawei_workspace", "lookback: 7h")
     });
-    assert_planned_is_counted("with discovery", |hour| {
-        hour.source_key("huawei_workspace", "discover: {}")
-            .switch("huawei_workspace", "desktops_cap", "1000")
-            .source_key("openim", "discover: {}")
-    });
+    // Enough for several pages of every group.
+    let size = 400;
+    let hour = Hour::of(still_world(REGISTRY, size, BEGIN_MS))
+        .interval(Duration::from_secs(60))
+        .source_key("huawei_workspace", "discover: {}")
+        .switch("huawei_workspace", "desktops_cap", "1000")
+        .source_key("openim", "discover: {}")
+        .source_key("alibaba_mqtt", "discover: {interval: 7m}");
+    assert_hour_is_as_planned("with discovery", size, hour);
     assert_planned_is_counted("older servers and odd intervals", |hour| {
         hour.source_key("alibaba_mqtt", "exact: true")
             .source_key("alibaba_mqtt", "connect_time: true")
@@ -180,6 +195,8 @@ fn whatever_happens_an_hour_costs_no_less_than_the_floor_and_no_more_than_the_ce
         let hour =
             if seed % 2 == 0 { hour.switch("alibaba_smartag", "offline_rows", "absent") } else { hour };
         let hour = if seed % 3 == 0 { hour.switch("huawei_workspace", "limit_cap", "100") } else { hour };
+        let listing = ["alibaba_mqtt", "openim", "huawei_workspace"].into_iter().filter(|_| seed % 2 == 1);
+        let hour = listing.fold(hour, |hour, provider| hour.source_key(provider, "discover: {}"));
         let (yaml, counted) = hour.play();
         let planned = planned(&yaml, &|inputs| (inputs.least(), inputs.most(&most)));
         assert!(counted.len() >= 7, "{counted:?}");

@@ -4,10 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::map::{self, Memory};
 use super::wire::{SessionReply, SessionsReply, TraceReply};
-use super::{SESSION, SESSIONS, TRACE};
+use super::{CLIENT_IDS, GROUPS, SESSION, SESSIONS, TRACE, listing};
 use crate::domain::{Change, Fault, Seen, Target};
 use crate::ports::BoxFuture;
 use crate::providers::alibaba::{Api, rpc, sign};
+use crate::providers::cost::{Pages, Rows};
 use crate::providers::http::Reply;
 use crate::providers::{Answer, Charge, Cheaper, Costs, Failure, Net, Per, Provider, Question, Step};
 
@@ -28,8 +29,8 @@ const TRACE_PAGE: &str = "100";
 
 /// Asks about the clients of one instance.
 pub struct Client {
-    api: Api,
-    instance: String,
+    pub(super) api: Api,
+    pub(super) instance: String,
     exact: bool,
     /// `MqttRegionId`, when start times are asked for.
     trace_region: Option<String>,
@@ -115,7 +116,11 @@ impl Provider for Client {
         let arrivals = Charge { action: &TRACE, per: Per::Online { again: None } };
         let mut charges = vec![Charge { action, per: Per::Batch }];
         charges.extend(self.trace_region.is_some().then_some(arrivals));
-        Costs { charges, cheaper }.and(self.api.key_charges())
+        let groups = Pages { of: Rows::PartsAtOnce, rows: 1, capped: 1 };
+        charges.push(Charge { action: &GROUPS, per: Per::Discovery(groups) });
+        charges.push(Charge { action: &CLIENT_IDS, per: Per::Discovery(listing::PAGES) });
+        let costs = Costs::of(charges).in_parts(listing::group_of);
+        Costs { cheaper, ..costs }.and(self.api.key_charges())
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {
@@ -141,7 +146,11 @@ impl Provider for Client {
             match question {
                 Question::Batch(targets) => self.batch(targets, net).await,
                 Question::Detail(target) => self.detail(target, net).await,
-                Question::Listing(_) | Question::Log { .. } | Question::Discover => {
+                Question::Discover => {
+                    let found = self.clients(net).await?;
+                    Ok(Answer { found, ..Answer::default() })
+                }
+                Question::Listing(_) | Question::Log { .. } => {
                     Err(Failure::new(Fault::Rejected, "MQTT is asked by client ids only"))
                 }
             }

@@ -93,7 +93,7 @@ impl Provider for Client {
         if self.exact {
             let cheaper = Some(Cheaper { setting: "exact: false", action: &STATISTICS });
             let charges = vec![Charge { action: &CLIENTS, per: Per::Batch }];
-            return Costs { charges, cheaper }.and(self.api.key_charges());
+            return Costs { cheaper, ..Costs::of(charges) }.and(self.api.key_charges());
         }
         let again = Some(u32::from(map::DETAIL_EVERY));
         Costs::of([

@@ -70,6 +70,7 @@ fn cheaper(subject: &Subject<'_>) -> Asking {
     let other = subject.asking.charges.iter().filter(|charge| charge.per != Per::Batch);
     let charges = other.copied().chain([Charge { action, per: Per::Batch }]).collect();
     Asking::new(&steps, subject.roster, subject.asking.interval, charges)
+        .discovering(subject.asking.discover, subject.asking.part)
 }
 
 /// Calls of a whole configuration at the ceiling.

@@ -101,7 +101,7 @@ impl<'a> Subject<'a> {
             costs.charges.retain(|charge| !matches!(charge.per, Per::Discovery(_)));
         }
         let asking = Asking::new(&steps, &source.roster, source.settings.interval, costs.charges)
-            .discovering(discover.map(|discover| discover.interval));
+            .discovering(discover.map(|discover| discover.interval), costs.part);
         Self {
             name: &source.settings.name,
             provider: source.kind.name(),
@@ -128,6 +128,10 @@ impl<'a> Subject<'a> {
     pub fn most(&self, assumptions: &Assumptions) -> World {
         let targets = calls::float(self.roster.len().into());
         let listed = calls::whole(targets * assumptions.rows_per_target.max(1.0));
+        // There are as many more parts, each as long as those that are watched; one at least.
+        let watched = self.asking.parts(self.roster);
+        let parts = calls::whole(calls::float(watched.len() as u64) * assumptions.rows_per_target.max(1.0));
+        let sizes = watched.iter().copied().chain(watched.is_empty().then_some(0)).cycle();
         let moves = calls::float(listed) * assumptions.arrivals_per_hour;
         World {
             online: calls::whole(targets * assumptions.online_share),
@@ -135,6 +139,7 @@ impl<'a> Subject<'a> {
             departures_per_hour: targets * assumptions.arrivals_per_hour,
             left_out: self.roster.len().into(),
             listed,
+            parts: sizes.take(usize::try_from(parts).unwrap_or(0).max(1)).collect(),
             logins: calls::whole(moves),
             long_lists: true,
             open_hours: vec![0; usize::try_from(listed.min(OPEN_HOURS_MAX)).unwrap_or(0)],
