@@ -66,6 +66,9 @@ pub struct Pages {
 /// depends on it.
 pub type Part = fn(&str) -> &str;
 
+/// All ids are of one part.
+pub const TOGETHER: Part = |_| "";
+
 /// What a list's rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
@@ -75,6 +78,8 @@ pub enum Rows {
     NewRecords,
     /// The parts that the account has: one call tells all of them.
     PartsAtOnce,
+    /// The parts that the account has.
+    Parts,
     /// All that a part holds, and the same for each part.
     EachPart,
 }
@@ -123,7 +128,7 @@ pub struct Costs {
 impl Costs {
     /// These calls, and no other way.
     pub fn of(charges: impl Into<Vec<Charge>>) -> Self {
-        Self { charges: charges.into(), cheaper: None, part: |_| "" }
+        Self { charges: charges.into(), cheaper: None, part: TOGETHER }
     }
 
     /// These parts.

@@ -3,9 +3,10 @@
 //! Nothing holds a list still while it is read, so that somebody may slip through between two pages while others come or
 //! go. What tells that is looked at after each page; whoever reads begins anew then, a few times. Pure; it asks nobody.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::Failure;
+use super::loose::Loose;
 use crate::config::target_files::LIMIT_TARGETS;
 use crate::domain::Fault;
 
@@ -21,7 +22,7 @@ pub const READINGS: u32 = 3;
 /// Where a reading stands.
 #[derive(Debug, Default)]
 pub struct Reading {
-    ids: HashSet<String>,
+    ids: BTreeSet<String>,
     rows: usize,
     pages: u32,
     /// How many there are by the provider's count, where it tells one.
@@ -78,9 +79,21 @@ impl Reading {
     }
 
     /// The ids, once the list is whole.
-    pub fn into_ids(self) -> HashSet<String> {
+    pub fn into_ids(self) -> BTreeSet<String> {
         self.ids
     }
+}
+
+/// A count in a reply, as number or as text; absent or empty, it tells none.
+pub fn count(told: &Loose<'_>) -> Result<Option<usize>, Failure> {
+    let number = match told {
+        Loose::Absent | Loose::Null => return Ok(None),
+        Loose::Text(text) if text.trim().is_empty() => return Ok(None),
+        Loose::Text(text) => text.trim().parse().ok(),
+        Loose::Whole(number) => usize::try_from(*number).ok(),
+        Loose::Other => None,
+    };
+    number.map(Some).ok_or_else(|| Failure::new(Fault::BadAnswer, "a list with an odd count"))
 }
 
 /// The failure of a list that moves whenever it is read.

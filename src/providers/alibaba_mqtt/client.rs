@@ -10,7 +10,9 @@ use crate::ports::BoxFuture;
 use crate::providers::alibaba::{Api, rpc, sign};
 use crate::providers::cost::{Pages, Rows};
 use crate::providers::http::Reply;
-use crate::providers::{Answer, Charge, Cheaper, Costs, Failure, Net, Per, Provider, Question, Step};
+use crate::providers::{
+    Answer, Charge, Cheaper, Costs, Failure, Net, Per, Provider, Question, Step, TOGETHER,
+};
 
 /// What the ids of one call may take in the query: 6 KiB, below the 8 KiB that HTTP servers commonly take for a request's
 /// first line. The gateway's own limit is not published.
@@ -104,7 +106,7 @@ impl Provider for Client {
     fn round(&self) -> Vec<Step> {
         let action = if self.exact { &SESSION } else { &SESSIONS };
         let ids = action.ids_per_call as usize;
-        vec![Step::Batches { action, ids, weigh, weight: IDS_BYTES }]
+        vec![Step::Batches { action, ids, weigh, weight: IDS_BYTES, apart: TOGETHER }]
     }
 
     fn costs(&self) -> Costs {

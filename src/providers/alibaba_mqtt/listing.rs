@@ -4,7 +4,7 @@
 //! is not. It decides nothing about presence.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::client::Client;
 use super::wire::{ClientIdsReply, GroupsReply};
@@ -13,7 +13,6 @@ use crate::domain::Fault;
 use crate::providers::alibaba::rpc;
 use crate::providers::cost::{Pages, Rows};
 use crate::providers::http::Reply;
-use crate::providers::loose::Loose;
 use crate::providers::reading::{self, Next, Page, READINGS, Reading};
 use crate::providers::{Failure, Found, Net};
 
@@ -37,7 +36,7 @@ pub(super) fn group_of(id: &str) -> &str {
 impl Client {
     /// Every client of every group.
     pub(super) async fn clients(&self, net: &Net) -> Result<Vec<Found>, Failure> {
-        let mut found = HashSet::new();
+        let mut found = BTreeSet::new();
         for group in self.groups(net).await? {
             found.extend(self.clients_of(&group, net).await?);
         }
@@ -61,7 +60,7 @@ impl Client {
     }
 
     /// Reads a group's list, a few times if it moves meanwhile.
-    async fn clients_of(&self, group: &str, net: &Net) -> Result<HashSet<String>, Failure> {
+    async fn clients_of(&self, group: &str, net: &Net) -> Result<BTreeSet<String>, Failure> {
         for _ in 0..READINGS {
             if let Some(ids) = self.read_group(group, net).await? {
                 return Ok(ids);
@@ -71,10 +70,10 @@ impl Client {
     }
 
     /// Reads a group's list once. `None`: it moved, and somebody may have slipped through.
-    async fn read_group(&self, group: &str, net: &Net) -> Result<Option<HashSet<String>>, Failure> {
+    async fn read_group(&self, group: &str, net: &Net) -> Result<Option<BTreeSet<String>>, Failure> {
         let mut reading = Reading::default();
         let (mut number, mut token) = (1, String::new());
-        let mut tokens = HashSet::new();
+        let mut tokens = BTreeSet::new();
         loop {
             let (number_text, size) = (number.to_string(), PAGE_ROWS.to_string());
             let mut params = vec![
@@ -103,25 +102,13 @@ impl Client {
 /// One page, and the token of the next one; empty where there is none. Without a count, that ends the list.
 fn read_page(reply: &Reply) -> Result<(Page, String), Failure> {
     let list = rpc::json::<ClientIdsReply<'_>>(reply)?.list;
-    let total = total(&list.total)?;
+    let total = reading::count(&list.total)?;
     let token = list.next_token.unwrap_or_default().into_owned();
     if list.ids.len() > PAGE_ROWS as usize {
         return Err(Failure::new(Fault::BadAnswer, "a page of clients that is longer than it was asked for"));
     }
     let ids = list.ids.into_iter().map(Cow::into_owned).collect();
     Ok((Page { ids, total, seems_last: token.is_empty() }, token))
-}
-
-/// The count, as number or as text; an empty one tells none.
-fn total(count: &Loose<'_>) -> Result<Option<usize>, Failure> {
-    let number = match count {
-        Loose::Absent | Loose::Null => return Ok(None),
-        Loose::Text(text) if text.trim().is_empty() => return Ok(None),
-        Loose::Text(text) => text.trim().parse().ok(),
-        Loose::Whole(number) => usize::try_from(*number).ok(),
-        Loose::Other => None,
-    };
-    number.map(Some).ok_or_else(|| Failure::new(Fault::BadAnswer, "a list of clients with an odd Total"))
 }
 
 /// A refusal of parameters, where no client's id is among them.

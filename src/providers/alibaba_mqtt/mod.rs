@@ -191,7 +191,7 @@ impl ProviderKind for Mqtt {
         }
         let Connected { api, region, instance } = connected?;
         let trace_region = connect_time.then(|| trace_region.unwrap_or(region));
-        let provider = client::Client::new(api, instance, source.flag("exact"), trace_region);
+        let provider = client::Client::new(api, instance?, source.flag("exact"), trace_region);
         let evidence = if connect_time { Evidence::Reported } else { Evidence::None };
         Some(Configured { kind: Kind::Device, evidence, provider: Box::new(provider) })
     }

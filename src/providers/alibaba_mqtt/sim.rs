@@ -57,7 +57,14 @@ struct Switches {
     leave_out_unknown: bool,
     traces: bool,
     clients_cap: usize,
-    numbered: bool,
+    paging: Paging,
+}
+
+/// How pages of clients follow one another.
+#[derive(PartialEq, Eq)]
+enum Paging {
+    Tokens,
+    Numbers,
 }
 
 impl Sim {
@@ -72,7 +79,10 @@ impl Sim {
                 .switch("clients_cap")
                 .and_then(|cap| cap.parse().ok())
                 .unwrap_or(CLIENTS_PAGE),
-            numbered: options.switch("clients") == Some("numbered"),
+            paging: match options.switch("clients") {
+                Some("numbered") => Paging::Numbers,
+                _ => Paging::Tokens,
+            },
         };
         Self { gateway: Gateway::new(&MQTT, options), switches }
     }
@@ -187,7 +197,7 @@ impl Switches {
             .filter(|id| group_of(id) == group)
             .collect();
         let before = match params.filled("NextToken") {
-            _ if self.numbered => (page - 1).saturating_mul(size),
+            _ if self.paging == Paging::Numbers => (page - 1).saturating_mul(size),
             None => 0,
             Some(token) => token
                 .strip_prefix(TOKEN_START)
@@ -196,7 +206,7 @@ impl Switches {
         };
         let rows: Vec<&str> = ids.iter().skip(before).take(size).copied().collect();
         let next = before + rows.len();
-        let list = if self.numbered {
+        let list = if self.paging == Paging::Numbers {
             let text = |number: usize| number.to_string();
             json!({"ClientIdList": rows, "PageNo": text(page), "PageSize": text(size), "Total": text(ids.len())})
         } else {

@@ -17,7 +17,9 @@ use crate::ports::BoxFuture;
 use crate::providers::conn_key::ConnHasher;
 use crate::providers::http::Reply;
 use crate::providers::loose::Object;
-use crate::providers::{Action, Answer, Charge, Costs, Failure, Net, Per, Provider, Question, Step};
+use crate::providers::{
+    Action, Answer, Charge, Costs, Failure, Net, Per, Provider, Question, Step, TOGETHER,
+};
 
 /// One source's users.
 pub(super) struct Client {
@@ -186,7 +188,13 @@ pub(super) fn refusal(code: i64, reply: &Reply, about_token: &AtomicBool) -> Fai
 
 impl Provider for Client {
     fn round(&self) -> Vec<Step> {
-        vec![Step::Batches { action: self.action(), ids: IDS_PER_CALL, weigh: str::len, weight: IDS_BYTES }]
+        vec![Step::Batches {
+            action: self.action(),
+            ids: IDS_PER_CALL,
+            weigh: str::len,
+            weight: IDS_BYTES,
+            apart: TOGETHER,
+        }]
     }
 
     fn costs(&self) -> Costs {

@@ -1,6 +1,6 @@
 //! Lists every user of a server, page by page: whole, or not at all.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// Reads the list once. `None`: it moved, and somebody may have slipped through.
-    async fn read_users(&self, way: &mut Way<'_>) -> Result<Option<HashSet<String>>, Failure> {
+    async fn read_users(&self, way: &mut Way<'_>) -> Result<Option<BTreeSet<String>>, Failure> {
         let mut reading = Reading::default();
         let mut page_number = 1;
         loop {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::rounds::{Rhythm, rhythm, spacing};
 use crate::domain::Roster;
 use crate::providers::cost::{Pages, Rows};
-use crate::providers::{Charge, Part, Past, Per, Step};
+use crate::providers::{Charge, Part, Past, Per, Step, TOGETHER};
 use crate::scheduler::booking::{REFUSED_MIN, REFUSED_ROUNDS};
 use crate::scheduler::pause::ATTEMPTS;
 
@@ -66,7 +66,7 @@ impl Asking {
     pub fn new(steps: &[Step], roster: &Roster, interval: Duration, charges: Vec<Charge>) -> Self {
         match rhythm(steps, roster) {
             Rhythm::Sequence => {
-                let part: Part = |_| "";
+                let part = TOGETHER;
                 Self { batches: 0, largest: 0, interval, sequence: true, discover: None, part, charges }
             }
             Rhythm::Spread { starts } => {
@@ -74,7 +74,7 @@ impl Asking {
                 let largest =
                     starts.iter().zip(ends).map(|(from, to)| u64::from(to - from)).max().unwrap_or(0);
                 let batches = starts.len() as u64;
-                let part: Part = |_| "";
+                let part = TOGETHER;
                 Self { batches, largest, interval, sequence: false, discover: None, part, charges }
             }
         }
@@ -212,6 +212,7 @@ fn pages_of(pages: Pages, world: &World) -> u64 {
         Rows::Everything => of(world.listed),
         Rows::NewRecords => of(world.logins),
         Rows::PartsAtOnce => 1,
+        Rows::Parts => of(world.parts.len() as u64),
         Rows::EachPart => world.parts.iter().copied().map(of).sum(),
     }
 }
