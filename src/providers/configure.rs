@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Cloud, Configured, ProviderKind, REGISTRY, Session, View};
+use super::{Cloud, Configured, Per, ProviderKind, REGISTRY, Session, View};
 use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, SOURCE_KEYS};
 use crate::config::file::{self, Named};
 use crate::config::quotas::QUOTAS;
@@ -83,7 +83,11 @@ impl Source {
     /// The names of the calls that it makes, those of getting keys and tokens included: what is counted from 0 on.
     pub fn actions(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = Vec::new();
+        let discovers = self.lists.as_ref().is_some_and(|lists| lists.discover.is_some());
         for charge in self.provider.costs().charges {
+            if matches!(charge.per, Per::Discovery(_)) && !discovers {
+                continue;
+            }
             if !names.contains(&charge.action.name) {
                 names.push(charge.action.name);
             }

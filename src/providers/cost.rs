@@ -62,6 +62,13 @@ pub struct Pages {
     pub capped: u32,
 }
 
+/// Which part of what an account has an id stands in, such as an instance or a group; the same for all ids where nothing
+/// depends on it.
+pub type Part = fn(&str) -> &str;
+
+/// All ids are of one part.
+pub const TOGETHER: Part = |_| "";
+
 /// What a list's rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
@@ -69,6 +76,12 @@ pub enum Rows {
     Everything,
     /// Records of the newest window: logins of that time.
     NewRecords,
+    /// The parts that the account has: one call tells all of them.
+    PartsAtOnce,
+    /// The parts that the account has.
+    Parts,
+    /// All that a part holds, and the same for each part.
+    EachPart,
 }
 
 /// How the past is read, a part in each pass.
@@ -102,18 +115,26 @@ pub struct Cheaper {
 }
 
 /// What a source costs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Costs {
     /// Every call that it makes.
     pub charges: Vec<Charge>,
     /// Another way of asking that costs less, if there is one.
     pub cheaper: Option<Cheaper>,
+    /// The parts whose lists are read one by one.
+    pub part: Part,
 }
 
 impl Costs {
     /// These calls, and no other way.
     pub fn of(charges: impl Into<Vec<Charge>>) -> Self {
-        Self { charges: charges.into(), cheaper: None }
+        Self { charges: charges.into(), cheaper: None, part: TOGETHER }
+    }
+
+    /// These parts.
+    #[must_use]
+    pub fn in_parts(self, part: Part) -> Self {
+        Self { part, ..self }
     }
 
     /// These calls too.

@@ -32,11 +32,12 @@ pub mod loopback;
 mod loose;
 pub mod marks;
 pub mod openim;
+mod reading;
 pub mod signed;
 pub mod sim;
 pub mod volcengine_rtc;
 
-pub use cost::{Charge, Cheaper, Costs, Past, Per};
+pub use cost::{Charge, Cheaper, Costs, Part, Past, Per, TOGETHER};
 pub use http::{Failure, Gate, Net, Permit, Receipt};
 
 /// Every provider. The order is that of the documentation.
@@ -170,6 +171,8 @@ pub enum Step {
         weigh: fn(&str) -> usize,
         /// The sum of weights that a question may have.
         weight: usize,
+        /// What all ids of a question have in common, such as the instance that is asked; [`TOGETHER`] where it is nothing.
+        apart: Part,
     },
     /// One question that answers for all.
     Listing {

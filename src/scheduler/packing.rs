@@ -3,7 +3,7 @@
 //! Pure arithmetic, in one place for whoever asks and whoever computes what asking costs.
 
 use crate::domain::Roster;
-use crate::providers::Step;
+use crate::providers::{Part, Step};
 
 /// What one call may hold.
 #[derive(Debug, Clone, Copy)]
@@ -14,13 +14,17 @@ pub struct Capacity {
     pub weigh: fn(&str) -> usize,
     /// The sum of weights at most; an id that is heavier goes alone.
     pub weight: usize,
+    /// What the ids of one call have in common.
+    pub apart: Part,
 }
 
 impl Capacity {
     /// The capacity of a round's batches; none where all targets are asked about together.
     pub fn of(steps: &[Step]) -> Option<Self> {
         steps.iter().find_map(|step| match *step {
-            Step::Batches { ids, weigh, weight, .. } => Some(Self { ids: ids.max(1), weigh, weight }),
+            Step::Batches { ids, weigh, weight, apart, .. } => {
+                Some(Self { ids: ids.max(1), weigh, weight, apart })
+            }
             Step::Listing { .. } | Step::Log { .. } => None,
         })
     }
@@ -29,16 +33,56 @@ impl Capacity {
     /// out never makes more batches.
     pub fn cut(&self, roster: &Roster, keep: impl Fn(u32) -> bool) -> Vec<u32> {
         let mut starts = Vec::new();
-        let (mut count, mut sum) = (0_usize, 0_usize);
+        let (mut count, mut sum, mut part) = (0_usize, 0_usize, "");
         for (number, target) in (0_u32..).zip(roster.iter()).filter(|(number, _)| keep(*number)) {
-            let own = (self.weigh)(target.id);
-            if starts.is_empty() || count == self.ids || sum.saturating_add(own) > self.weight {
+            let (own, its) = ((self.weigh)(target.id), (self.apart)(target.id));
+            let fits = count < self.ids && sum.saturating_add(own) <= self.weight && part == its;
+            if starts.is_empty() || !fits {
                 starts.push(number);
-                (count, sum) = (0, 0);
+                (count, sum, part) = (0, 0, its);
             }
             count += 1;
             sum = sum.saturating_add(own);
         }
         starts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::TargetLabels;
+
+    fn roster(ids: &[String]) -> Roster {
+        let mut roster = Roster::new(0, 0);
+        for id in ids {
+            roster.push(id, TargetLabels::default());
+        }
+        roster
+    }
+
+    fn capacity() -> Capacity {
+        Capacity { ids: 3, weigh: str::len, weight: 20, apart: |id| &id[..1] }
+    }
+
+    #[test]
+    fn one_call_asks_for_ids_of_one_part() {
+        let ids = ["a/1", "a/2", "b/1", "a/3", "a/4", "a/5", "a/6"].map(str::to_owned);
+        assert_eq!(capacity().cut(&roster(&ids), |_| true), [0, 2, 3, 6]);
+        assert_eq!(capacity().cut(&roster(&ids), |number| number != 2), [0, 4]);
+    }
+
+    proptest! {
+        #[test]
+        fn leaving_targets_out_never_makes_more_batches(
+            ids in prop::collection::vec("[ab]/[a-z]{1,12}", 0..40),
+            kept in prop::collection::vec(any::<bool>(), 40),
+        ) {
+            let roster = roster(&ids);
+            let all = capacity().cut(&roster, |_| true).len();
+            prop_assert!(capacity().cut(&roster, |number| kept[number as usize]).len() <= all);
+        }
     }
 }

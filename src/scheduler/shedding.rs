@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
     use crate::domain::TargetLabels;
-    use crate::providers::Action;
+    use crate::providers::{Action, TOGETHER};
 
     static ASK: Action = Action {
         name: "Ask",
@@ -185,7 +185,8 @@ mod tests {
         billed: false,
         source: "a test",
     };
-    const BATCHES: &[Step] = &[Step::Batches { action: &ASK, ids: 10, weigh: str::len, weight: 60 }];
+    const BATCHES: &[Step] =
+        &[Step::Batches { action: &ASK, ids: 10, weigh: str::len, weight: 60, apart: TOGETHER }];
     const LISTING: &[Step] = &[Step::Listing { action: &ASK }];
     const SECOND: Duration = Duration::from_secs(1);
 

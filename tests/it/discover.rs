@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use presence_exporter::domain::presence::Presence;
 use presence_exporter::ports::Clock as _;
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::sim::{Population, SimOptions, World};
+use presence_exporter::simulator::truth::seen_between;
 use presence_exporter::simulator::{Core, Options, fault_text, places};
 
 use crate::lists::{Files, Play};
@@ -19,7 +21,12 @@ const EVERY: Duration = Duration::from_secs(60);
 const LISTING: Duration = Duration::from_secs(30);
 
 /// Who can list, and the switch that keeps its pages small.
-const LISTING_PROVIDERS: &[(&str, &str)] = &[("huawei_workspace", "desktops_cap")];
+const LISTING_PROVIDERS: &[(&str, &str)] = &[
+    ("alibaba_smartag", "page_cap"),
+    ("alibaba_mqtt", "clients_cap"),
+    ("openim", "users_cap"),
+    ("huawei_workspace", "desktops_cap"),
+];
 
 /// A play in which these sources have `how` in the place of their file; others have nobody.
 fn play(targets: usize, how: &str) -> Play {
@@ -126,7 +133,7 @@ fn a_listing_of_which_pages_are_missing_changes_nothing_and_says_so() {
     play.run(async |play| {
         play.wait(LISTING).await;
         let before: Vec<_> = LISTING_PROVIDERS.iter().map(|(provider, _)| last(play, provider)).collect();
-        // Four pages, each asked for twice at most: one listing in eight hundred is whole.
+        // Four pages and more, each asked for three times at most: one listing in two hundred is whole.
         serve(play, 25, "all:server-error~90%");
         play.wait(EVERY * 3).await;
         for ((provider, _), before) in LISTING_PROVIDERS.iter().zip(before) {
@@ -207,5 +214,59 @@ fn a_filter_that_takes_nobody_and_a_list_that_is_too_long_keep_the_last_good_lis
         for ((provider, _), taken) in LISTING_PROVIDERS.iter().zip(&taken) {
             assert_eq!((&ids(play, provider), good(play, provider)), (taken, Some(0.0)), "{provider}");
         }
+    });
+}
+
+#[test]
+fn a_smartag_source_without_an_instance_finds_the_users_of_all_of_them() {
+    let files = Files::default();
+    for kind in REGISTRY {
+        files.write(&format!("{}.txt", kind.name()), "# nobody\n");
+    }
+    let mut play = Play::new(30, files, |yaml| {
+        let source = yaml.split_once("\n  alibaba_smartag:\n").expect("it is there").1;
+        let line = source.lines().find(|line| line.starts_with("    instance: ")).expect("it has one");
+        let yaml = yaml.replace(&format!("{line}\n"), "");
+        yaml.replace("files: [alibaba_smartag.txt]", "discover: {interval: 1m, exclude: [\".*/chen.*\"]}")
+    });
+    let world = Arc::clone(&play.world);
+    let known = world.of_provider("alibaba_smartag").next().expect("it is simulated");
+    let instances = ["sag-one", "sag-two", "sag-none"];
+    let of = |count: usize| {
+        let subjects = |count| known.subjects[..count].to_vec();
+        let sizes = [count, 12, 0];
+        let population = |(scope, size)| Population::new("alibaba_smartag", scope, subjects(size));
+        let populations = instances.into_iter().zip(sizes).map(population);
+        World { populations: populations.collect() }
+    };
+    let mut options = Options::default();
+    options.api.insert("alibaba_smartag".to_owned(), SimOptions::default().with("page_cap", "7"));
+    let serve = |play: &Play, world| {
+        *play.wire.core() = Core::new(&options, REGISTRY, Arc::new(world), play.clock.now())
+    };
+    let wanted = |count: usize| -> BTreeSet<String> {
+        let names = |size: usize| known.subjects[..size].iter().map(|subject| subject.id.clone());
+        let ids = names(count).map(|name| format!("sag-one/{name}"));
+        ids.chain(names(12).map(|name| format!("sag-two/{name}")))
+            .filter(|id| !id.contains("/chen"))
+            .collect()
+    };
+    let (before, after) = (of(30), of(20));
+    serve(&play, before);
+    play.run(async |play| {
+        play.wait(LISTING + SECOND * 20).await;
+        let shown = play.shown("alibaba_smartag");
+        assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), wanted(30));
+        for (id, (presence, at)) in &shown {
+            let (_, name) = id.split_once('/').expect("it names its instance");
+            let subject = known.find(name).expect("it is in the world");
+            let at = at.unwrap_or_else(|| panic!("{id} is not asked about")) * 1000;
+            let (was_online, was_offline) = seen_between(subject, at, at + 1_000);
+            let good = if *presence == Presence::Online { was_online } else { was_offline };
+            assert!(good, "{id} is shown as {presence:?}");
+        }
+        serve(play, after);
+        play.wait(EVERY + LISTING).await;
+        assert_eq!(ids(play, "alibaba_smartag"), wanted(20));
     });
 }

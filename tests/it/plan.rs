@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence_exporter::domain::{Kind, Quota, Roster, TargetLabels};
-use presence_exporter::providers::sim::World as SimWorld;
-use presence_exporter::providers::{Charge, Per, REGISTRY, Step, find};
+use presence_exporter::providers::sim::{Population, World as SimWorld};
+use presence_exporter::providers::{Charge, Per, REGISTRY, Step, TOGETHER, find};
 use presence_exporter::scheduler::plan::calls::Asking;
 use presence_exporter::scheduler::plan::{Assumptions, Inputs, Member, Payer, Subject, World};
 use presence_exporter::simulator::Scenario;
@@ -49,11 +49,22 @@ fn numbers(inputs: &Inputs<'_>, world: &SimWorld, left_out: bool) -> Vec<World> 
             online,
             left_out: if left_out { all - online } else { 0 },
             listed: all,
+            parts: groups(population),
             open_hours: vec![2, 3],
             ..World::default()
         }
     };
     inputs.subjects.iter().map(|subject| of(subject.provider)).collect()
+}
+
+/// How many subjects each group of a population has, and the whole of one whose ids name no groups.
+fn groups(population: &Population) -> Vec<u64> {
+    let mut groups: BTreeMap<&str, u64> = BTreeMap::new();
+    for subject in &population.subjects {
+        let group = subject.id.split_once("@@@").map_or("", |(group, _)| group);
+        *groups.entry(group).or_default() += 1;
+    }
+    groups.into_values().collect()
 }
 
 /// Plays an hour of a world in which nothing happens, and compares.
@@ -101,15 +112,26 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
             .switch("huawei_workspace", "auth", "password")
             .source_key("huawei_workspace", "lookback: 7h")
     });
-    assert_planned_is_counted("with discovery", |hour| {
-        hour.source_key("huawei_workspace", "discover: {}").switch("huawei_workspace", "desktops_cap", "1000")
-    });
     assert_planned_is_counted("sources that are asked together", |hour| {
         hour.divided()
             .source_key("huawei_workspace", "discover: {}")
             .switch("huawei_workspace", "desktops_cap", "1000")
             .source_key("alibaba_mqtt", "connect_time: true")
     });
+    // Enough for several pages of every group.
+    let size = 400;
+    let hour = Hour::of(still_world(REGISTRY, size, BEGIN_MS))
+        .interval(Duration::from_secs(60))
+        .source_key("huawei_workspace", "discover: {}")
+        .switch("huawei_workspace", "desktops_cap", "1000")
+        .source_key("openim", "discover: {}")
+        .source_key("alibaba_mqtt", "discover: {interval: 7m}")
+        .source_key("alibaba_smartag", "discover: {}");
+    assert_hour_is_as_planned("with discovery", size, hour);
+    let world = still_world(REGISTRY, SIZE, BEGIN_MS);
+    let scope = &world.of_provider("alibaba_smartag").next().expect("each provider has one").scope;
+    let hour = Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS)).edit(|yaml| without_instance(yaml, scope));
+    assert_hour_is_as_planned("with discovery of instances", SIZE, hour);
     assert_planned_is_counted("older servers and odd intervals", |hour| {
         hour.source_key("alibaba_mqtt", "exact: true")
             .source_key("alibaba_mqtt", "connect_time: true")
@@ -118,6 +140,25 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
             .source_key("huawei_workspace", "subject: user")
             .interval(Duration::from_secs(41))
     });
+}
+
+/// The same configuration with a source of Smartag that discovers instances, and names its own in each target.
+fn without_instance(yaml: &str, instance: &str) -> String {
+    let mut is_inside = false;
+    let lines = yaml.lines().map(|line| {
+        if line.starts_with("  ") && !line.starts_with("   ") {
+            is_inside = line == "  alibaba_smartag:";
+        }
+        match line {
+            _ if !is_inside => format!("{line}\n"),
+            _ if line.starts_with("    instance: ") => "    discover: {}\n".to_owned(),
+            _ => {
+                let line = line.replacen("- id: \"", &format!("- id: \"{instance}/"), 1);
+                format!("{}\n", line.replacen("- \"", &format!("- \"{instance}/"), 1))
+            }
+        }
+    });
+    lines.collect()
 }
 
 /// Hours in which every way of handing out keys is taken once, several in one hour where they are of different clouds.
@@ -185,6 +226,10 @@ fn whatever_happens_an_hour_costs_no_less_than_the_floor_and_no_more_than_the_ce
         let hour =
             if seed % 2 == 0 { hour.switch("alibaba_smartag", "offline_rows", "absent") } else { hour };
         let hour = if seed % 3 == 0 { hour.switch("huawei_workspace", "limit_cap", "100") } else { hour };
+        let listing = ["alibaba_smartag", "alibaba_mqtt", "openim", "huawei_workspace"]
+            .into_iter()
+            .filter(|_| seed % 2 == 1);
+        let hour = listing.fold(hour, |hour, provider| hour.source_key(provider, "discover: {}"));
         let (yaml, counted) = hour.play();
         let planned = planned(&yaml, &|inputs| (inputs.least(), inputs.most(&most)));
         assert!(counted.len() >= 7, "{counted:?}");
@@ -259,7 +304,8 @@ fn a_million_targets_are_planned_in_under_a_second() {
     let (action, interval) = (kind.actions()[0], Duration::from_secs(300));
     let quota = Quota::per_second(50.0);
     let began = std::time::Instant::now();
-    let steps = vec![Step::Batches { action, ids: 100, weigh: str::len, weight: usize::MAX }];
+    let steps =
+        vec![Step::Batches { action, ids: 100, weigh: str::len, weight: usize::MAX, apart: TOGETHER }];
     let asking = Asking::new(&steps, &roster, interval, vec![Charge { action, per: Per::Batch }]);
     let roster = Arc::new(roster);
     let (leave_delay, max_age) = (Duration::ZERO, None);

@@ -18,7 +18,7 @@ use presence_exporter::ports::{
 use presence_exporter::providers::sim::{SimApi, SimOptions};
 use presence_exporter::providers::{
     Action, Answer, Charge, Cloud, Configured, Costs, Failure, Net, Per, Provider, ProviderKind, Question,
-    Session, Step,
+    Session, Step, TOGETHER,
 };
 use presence_exporter::scheduler::account::STOP_GRACE;
 use presence_exporter::scheduler::explain::{Subject, explain};
@@ -77,7 +77,13 @@ struct TestProvider {
 
 impl Provider for TestProvider {
     fn round(&self) -> Vec<Step> {
-        vec![Step::Batches { action: &ASK, ids: self.ids, weigh: str::len, weight: usize::MAX }]
+        vec![Step::Batches {
+            action: &ASK,
+            ids: self.ids,
+            weigh: str::len,
+            weight: usize::MAX,
+            apart: TOGETHER,
+        }]
     }
 
     fn refreshed(&self) -> bool {

@@ -25,7 +25,7 @@
 //! parameters sort by name, not by joined text; a host with a port is signed with its port; an HTTP library that repeats
 //! a request on its own causes `SignatureNonceUsed`.
 //!
-//! Not here: the older RPC signature, discovery of instances.
+//! Not here: the older RPC signature.
 
 use std::sync::Arc;
 
@@ -80,8 +80,8 @@ pub struct Connected {
     pub api: Api,
     /// The instance's region: the source's own, else the account's.
     pub region: String,
-    /// The instance's id.
-    pub instance: String,
+    /// The instance's id, if the source names one.
+    pub instance: Option<String>,
 }
 
 /// Reads the keys that sources of both products have, `instance` and `region`, and finds the product's address: the
@@ -95,10 +95,10 @@ pub fn connect(
 ) -> Option<Connected> {
     let account = Arc::clone(session).downcast::<Account>().ok()?;
     // Both are read before either is missed: each one's problem is to be told.
-    let instance = source.text("instance");
+    let instance = source.has("instance").then(|| source.text("instance"));
     let region =
         if source.has("region") { credentials::read_region(source) } else { Some(account.region.clone()) };
-    let (instance, region) = (instance?, region?);
+    let (instance, region) = (instance.map_or(Some(None), |given| given.map(Some))?, region?);
     let address = match &settings.endpoint {
         None => Address::public(product, &region),
         Some(text) => match Address::configured(text) {
@@ -180,7 +180,10 @@ mod tests {
             (fast(""), "alibaba_smartag", smartag, "requests_per_second"),
             (ACCOUNT.replace("cn-shanghai", "Shanghai"), "alibaba_smartag", smartag, "no region's name"),
             (ACCOUNT.replace("AK1", "'A K1'"), "alibaba_smartag", smartag, "access_key_id"),
-            (ACCOUNT.to_owned(), "alibaba_smartag", "exact: false", "instance"),
+            (ACCOUNT.to_owned(), "alibaba_smartag", "exact: false", "needs an instance"),
+            (ACCOUNT.to_owned(), "alibaba_smartag", "instance: [], discover: {}", "sources.s.instance"),
+            (ACCOUNT.to_owned(), "alibaba_smartag", "discover: {}", "an id here is INSTANCE/USER"),
+            (ACCOUNT.to_owned(), "alibaba_mqtt", "discover: {}", "`instance` is missing"),
             (ACCOUNT.to_owned(), "alibaba_smartag", "instance: sag-1, region: a.b", "no region's name"),
             (ACCOUNT.to_owned(), "alibaba_mqtt", "instance: i, exact: maybe", "exact"),
             (ACCOUNT.to_owned(), "alibaba_mqtt", "instance: i, trace_region: cn-beijing", "connect_time"),

@@ -71,6 +71,15 @@ impl Address {
     }
 }
 
+/// What one asking is to the question.
+#[derive(Debug, Clone, Copy)]
+enum Once {
+    /// All of it.
+    Call,
+    /// A page of several.
+    Page,
+}
+
 impl Api {
     /// An API of this version at this address.
     pub fn new(account: Arc<Account>, address: Address, version: &'static str) -> Self {
@@ -86,12 +95,34 @@ impl Api {
         params: &[(&str, &str)],
         read: impl Fn(&Reply) -> Result<T, Failure> + Send + Sync,
     ) -> Result<T, Failure> {
+        self.ask(net, Once::Call, action, params, read).await
+    }
+
+    /// The same for one page of several, which is repeated rather than lost.
+    pub async fn call_page<T>(
+        &self,
+        net: &Net,
+        action: &'static Action,
+        params: &[(&str, &str)],
+        read: impl Fn(&Reply) -> Result<T, Failure> + Send + Sync,
+    ) -> Result<T, Failure> {
+        self.ask(net, Once::Page, action, params, read).await
+    }
+
+    async fn ask<T>(
+        &self,
+        net: &Net,
+        once: Once,
+        action: &'static Action,
+        params: &[(&str, &str)],
+        read: impl Fn(&Reply) -> Result<T, Failure> + Send + Sync,
+    ) -> Result<T, Failure> {
         let keeper = &self.account.keeper;
         let lease = keeper.lease(net).await?;
-        match self.once(net, &lease.key, action, params, &read).await {
+        match self.once(net, (once, &lease.key), action, params, &read).await {
             Err(refusal) if refusal.fault == Fault::Unauthorized => {
                 let lease = keeper.renewed(&lease, refusal, net).await?;
-                self.once(net, &lease.key, action, params, &read).await
+                self.once(net, (once, &lease.key), action, params, &read).await
             }
             judged => judged,
         }
@@ -110,13 +141,17 @@ impl Api {
     async fn once<T>(
         &self,
         net: &Net,
-        key: &Credentials,
+        (once, key): (Once, &Credentials),
         action: &'static Action,
         params: &[(&str, &str)],
         read: impl Fn(&Reply) -> Result<T, Failure> + Send + Sync,
     ) -> Result<T, Failure> {
         let build = |stamp: &Stamp| request(key, &self.address, self.version, action, params, stamp);
-        net.call(action, build, |reply| judge(net, reply).and_then(|()| read(reply))).await
+        let read = |reply: &Reply| judge(net, reply).and_then(|()| read(reply));
+        match once {
+            Once::Call => net.call(action, build, read).await,
+            Once::Page => net.call_page(action, build, read).await,
+        }
     }
 }
 

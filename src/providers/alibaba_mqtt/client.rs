@@ -4,12 +4,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::map::{self, Memory};
 use super::wire::{SessionReply, SessionsReply, TraceReply};
-use super::{SESSION, SESSIONS, TRACE};
+use super::{CLIENT_IDS, GROUPS, SESSION, SESSIONS, TRACE, listing};
 use crate::domain::{Change, Fault, Seen, Target};
 use crate::ports::BoxFuture;
 use crate::providers::alibaba::{Api, rpc, sign};
+use crate::providers::cost::{Pages, Rows};
 use crate::providers::http::Reply;
-use crate::providers::{Answer, Charge, Cheaper, Costs, Failure, Net, Per, Provider, Question, Step};
+use crate::providers::{
+    Answer, Charge, Cheaper, Costs, Failure, Net, Per, Provider, Question, Step, TOGETHER,
+};
 
 /// What the ids of one call may take in the query: 6 KiB, below the 8 KiB that HTTP servers commonly take for a request's
 /// first line. The gateway's own limit is not published.
@@ -28,8 +31,8 @@ const TRACE_PAGE: &str = "100";
 
 /// Asks about the clients of one instance.
 pub struct Client {
-    api: Api,
-    instance: String,
+    pub(super) api: Api,
+    pub(super) instance: String,
     exact: bool,
     /// `MqttRegionId`, when start times are asked for.
     trace_region: Option<String>,
@@ -103,7 +106,7 @@ impl Provider for Client {
     fn round(&self) -> Vec<Step> {
         let action = if self.exact { &SESSION } else { &SESSIONS };
         let ids = action.ids_per_call as usize;
-        vec![Step::Batches { action, ids, weigh, weight: IDS_BYTES }]
+        vec![Step::Batches { action, ids, weigh, weight: IDS_BYTES, apart: TOGETHER }]
     }
 
     fn costs(&self) -> Costs {
@@ -115,7 +118,11 @@ impl Provider for Client {
         let arrivals = Charge { action: &TRACE, per: Per::Online { again: None } };
         let mut charges = vec![Charge { action, per: Per::Batch }];
         charges.extend(self.trace_region.is_some().then_some(arrivals));
-        Costs { charges, cheaper }.and(self.api.key_charges())
+        let groups = Pages { of: Rows::PartsAtOnce, rows: 1, capped: 1 };
+        charges.push(Charge { action: &GROUPS, per: Per::Discovery(groups) });
+        charges.push(Charge { action: &CLIENT_IDS, per: Per::Discovery(listing::PAGES) });
+        let costs = Costs::of(charges).in_parts(listing::group_of);
+        Costs { cheaper, ..costs }.and(self.api.key_charges())
     }
 
     fn accepts(&self, id: &str) -> Result<(), String> {
@@ -141,7 +148,11 @@ impl Provider for Client {
             match question {
                 Question::Batch(targets) => self.batch(targets, net).await,
                 Question::Detail(target) => self.detail(target, net).await,
-                Question::Listing(_) | Question::Log { .. } | Question::Discover(_) => {
+                Question::Discover(_) => {
+                    let found = self.clients(net).await?;
+                    Ok(Answer { found, ..Answer::default() })
+                }
+                Question::Listing(_) | Question::Log { .. } => {
                     Err(Failure::new(Fault::Rejected, "MQTT is asked by client ids only"))
                 }
             }

@@ -5,6 +5,8 @@
 //! | `BatchQuerySessionByClientIds` | 10 clients, from a cache that may lag | 100 calls/s | yes |
 //! | `QuerySessionByClientId` (`exact`) | one client, at this moment | 500 calls/s | yes |
 //! | `QueryMqttTraceDevice` (`connect_time`) | one client's connections and their ends | 500 calls/s | yes |
+//! | `ListGroupId` (`discover`) | the groups of the instance, without pages | 10 calls/s | yes |
+//! | `ListDeviceCredentialClientId` (`discover`) | the clients of a group with a credential of their own, 100 a page | none published | yes |
 //!
 //! ## Evidence
 //!
@@ -18,6 +20,13 @@
 //! trace alone, and only if `connect_time` is on: on an arrival (first sight after a start counts as one) its newest page
 //! is read once, and the newest accepted connection that has not ended is the start. Its times have no zone; China's is
 //! assumed. It is asked for the last 24 hours: how far back it may be asked is not published.
+//!
+//! ## Discovery
+//!
+//! No call lists whoever connects. `ListDeviceCredentialClientId` lists the devices for which a credential of their own is
+//! registered ("one device one secret"); those that use a signature or a token stand in no list and are not found. Each
+//! group is read to its `Total`, by `PageNo` and `NextToken` together, since older documents know the one and newer ones
+//! the other; a group that does not come to its own count is read again, and then the listing has failed.
 //!
 //! ## Limits
 //!
@@ -41,6 +50,7 @@ use crate::config::{AccountSettings, Key, Need, Reader, Shape};
 use crate::domain::{Evidence, Kind, Limit, Scope, Window};
 
 mod client;
+mod listing;
 mod map;
 mod sim;
 mod wire;
@@ -88,10 +98,30 @@ pub static TRACE: Action = Action {
     source: "QueryMqttTraceDevice: one ClientId; Limits on API calls: 500 calls/s",
 };
 
+/// The groups of an instance.
+pub static GROUPS: Action = Action {
+    name: "ListGroupId",
+    ids_per_call: 0,
+    limits: &[Limit::per_second(10), ADDRESS],
+    lag: Duration::ZERO,
+    billed: true,
+    source: "ListGroupId: no pages; Limits on API calls: 10 calls/s",
+};
+
+/// The clients of a group that have a credential of their own.
+pub static CLIENT_IDS: Action = Action {
+    name: "ListDeviceCredentialClientId",
+    ids_per_call: 0,
+    limits: &[ADDRESS],
+    lag: Duration::ZERO,
+    billed: true,
+    source: "ListDeviceCredentialClientId, PageSize: 1 to 100; no rate is published",
+};
+
 /// Every call, those of getting keys included.
-static ACTIONS: [&Action; 7] = {
+static ACTIONS: [&Action; 9] = {
     let [role, oidc, metadata, uri] = alibaba::credentials::fetch::ACTIONS;
-    [&SESSIONS, &SESSION, &TRACE, role, oidc, metadata, uri]
+    [&SESSIONS, &SESSION, &TRACE, &GROUPS, &CLIENT_IDS, role, oidc, metadata, uri]
 };
 
 /// A source's keys beside the common ones.
@@ -161,7 +191,7 @@ impl ProviderKind for Mqtt {
         }
         let Connected { api, region, instance } = connected?;
         let trace_region = connect_time.then(|| trace_region.unwrap_or(region));
-        let provider = client::Client::new(api, instance, source.flag("exact"), trace_region);
+        let provider = client::Client::new(api, instance?, source.flag("exact"), trace_region);
         let evidence = if connect_time { Evidence::Reported } else { Evidence::None };
         Some(Configured { kind: Kind::Device, evidence, provider: Box::new(provider), lens: 0 })
     }

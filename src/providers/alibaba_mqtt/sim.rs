@@ -11,11 +11,15 @@
 //! | `order` = `reversed` | batches are answered in reverse order |
 //! | `absent` = `unknown` | batches leave ids out that are not in the world; else they are listed as offline |
 //! | `trace` = `false` | the instance has no trace: `ApiNotSupport` |
+//! | `clients_cap` | ids of a page of clients at most, whatever is asked for |
+//! | `clients` = `numbered` | pages of clients go by `PageNo` alone, with counts as text; else by `NextToken` |
+//!
+//! Every client of a group is listed, as if each had a credential of its own.
 
 use jiff::tz::Offset;
 use serde_json::{Value, json};
 
-use super::{NAME, PRODUCT, SESSION, SESSIONS, VERSION};
+use super::{CLIENT_IDS, GROUPS, NAME, PRODUCT, SESSION, SESSIONS, VERSION};
 use crate::providers::alibaba::gateway::{Gateway, Params, Product, Refusal};
 use crate::providers::sim::{Population, SimApi, SimOptions, SimReply, SimRequest, Subject, Trouble, World};
 
@@ -23,11 +27,23 @@ const MQTT: Product = Product {
     code: "OnsMqtt",
     host: PRODUCT,
     version: VERSION,
-    actions: &["BatchQuerySessionByClientIds", "QuerySessionByClientId", "QueryMqttTraceDevice"],
+    actions: &[
+        "BatchQuerySessionByClientIds",
+        "QuerySessionByClientId",
+        "QueryMqttTraceDevice",
+        "ListGroupId",
+        "ListDeviceCredentialClientId",
+    ],
 };
 
 /// Events of a page at most (`PageSize`: 1 to 100).
 const TRACE_PAGE: usize = 100;
+
+/// Ids of a page of clients at most (`PageSize`: 1 to 100).
+const CLIENTS_PAGE: usize = 100;
+
+/// What the tokens of further pages begin with.
+const TOKEN_START: &str = "AAAAAQ-";
 
 /// Simulated MQTT.
 pub struct Sim {
@@ -40,6 +56,15 @@ struct Switches {
     reversed: bool,
     leave_out_unknown: bool,
     traces: bool,
+    clients_cap: usize,
+    paging: Paging,
+}
+
+/// How pages of clients follow one another.
+#[derive(PartialEq, Eq)]
+enum Paging {
+    Tokens,
+    Numbers,
 }
 
 impl Sim {
@@ -50,6 +75,14 @@ impl Sim {
             reversed: options.switch("order") == Some("reversed"),
             leave_out_unknown: options.switch("absent") == Some("unknown"),
             traces: options.switch("trace") != Some("false"),
+            clients_cap: options
+                .switch("clients_cap")
+                .and_then(|cap| cap.parse().ok())
+                .unwrap_or(CLIENTS_PAGE),
+            paging: match options.switch("clients") {
+                Some("numbered") => Paging::Numbers,
+                _ => Paging::Tokens,
+            },
         };
         Self { gateway: Gateway::new(&MQTT, options), switches }
     }
@@ -68,6 +101,10 @@ impl SimApi for Sim {
                 switches.sessions(population, now_ms, params)
             } else if action == SESSION.name {
                 session(population, now_ms, params)
+            } else if action == GROUPS.name {
+                Ok(groups(population))
+            } else if action == CLIENT_IDS.name {
+                switches.clients(population, params)
             } else {
                 switches.trace(population, now_ms, params)
             }
@@ -80,7 +117,8 @@ impl SimApi for Sim {
             Some(refusal) => self.gateway.refuse(request, &refusal),
             None if trouble == Trouble::WrongType => self.gateway.accept(
                 action,
-                json!({"OnlineStatus": "true", "OnlineStatusList": {}, "DeviceInfoList": "none"}),
+                json!({"OnlineStatus": "true", "OnlineStatusList": {}, "DeviceInfoList": "none",
+                       "Data": {}, "DeviceCredentialClientIdList": []}),
             ),
             None => self.gateway.accept(action, json!({})),
         }
@@ -144,6 +182,55 @@ impl Switches {
             events.into_iter().skip((page - 1).saturating_mul(size)).take(size).map(|(_, row)| row).collect();
         Ok(json!({"CurrentPage": page, "PageSize": size, "Total": total, "DeviceInfoList": page_rows}))
     }
+
+    /// A page of a group's clients.
+    fn clients(&self, population: &Population, params: &Params) -> Result<Value, Refusal> {
+        let group = params.filled("GroupId").ok_or_else(|| Refusal::missing("GroupId"))?;
+        let size = usize::try_from(number(params, "PageSize")?).ok();
+        let size = size.filter(|size| (1..=CLIENTS_PAGE).contains(size)).ok_or_else(bad_parameters)?;
+        let page = usize::try_from(number(params, "PageNo")?).ok().filter(|page| *page >= 1);
+        let (page, size) = (page.ok_or_else(bad_parameters)?, size.min(self.clients_cap.max(1)));
+        let ids: Vec<&str> = population
+            .subjects
+            .iter()
+            .map(|subject| subject.id.as_str())
+            .filter(|id| group_of(id) == group)
+            .collect();
+        let before = match params.filled("NextToken") {
+            _ if self.paging == Paging::Numbers => (page - 1).saturating_mul(size),
+            None => 0,
+            Some(token) => token
+                .strip_prefix(TOKEN_START)
+                .and_then(|place| place.parse().ok())
+                .ok_or_else(|| Refusal::invalid("Parameter.NextToken"))?,
+        };
+        let rows: Vec<&str> = ids.iter().skip(before).take(size).copied().collect();
+        let next = before + rows.len();
+        let list = if self.paging == Paging::Numbers {
+            let text = |number: usize| number.to_string();
+            json!({"ClientIdList": rows, "PageNo": text(page), "PageSize": text(size), "Total": text(ids.len())})
+        } else {
+            let token = if next < ids.len() { format!("{TOKEN_START}{next}") } else { String::new() };
+            json!({"ClientIdList": rows, "PageNo": page, "PageSize": size, "Total": ids.len(), "NextToken": token})
+        };
+        Ok(json!({"DeviceCredentialClientIdList": list}))
+    }
+}
+
+/// Every group that has a client.
+fn groups(population: &Population) -> Value {
+    let mut groups: Vec<&str> = population.subjects.iter().map(|subject| group_of(&subject.id)).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let row = |group: &&str| {
+        json!({"GroupId": group, "InstanceId": population.scope, "IndependentNaming": true,
+               "CreateTime": 1_700_000_000_000_i64, "UpdateTime": 1_700_000_000_000_i64})
+    };
+    json!({"Data": groups.iter().map(row).collect::<Vec<_>>()})
+}
+
+fn group_of(id: &str) -> &str {
+    id.split("@@@").next().unwrap_or_default()
 }
 
 fn session(population: &Population, now_ms: i64, params: &Params) -> Result<Value, Refusal> {

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::providers::loose::Loose;
+
 /// The reply of `QuerySessionByClientId`.
 #[derive(Deserialize)]
 pub struct SessionReply {
@@ -58,6 +60,44 @@ pub struct Event<'a> {
     /// The connection.
     #[serde(borrow, rename = "ChannelId")]
     pub channel: Cow<'a, str>,
+}
+
+/// The reply of `ListGroupId`. A row that cannot be read sinks it: it may be a group.
+#[derive(Deserialize)]
+pub struct GroupsReply<'a> {
+    /// All groups.
+    #[serde(borrow, rename = "Data")]
+    pub rows: Vec<Group<'a>>,
+}
+
+/// One group.
+#[derive(Deserialize)]
+pub struct Group<'a> {
+    /// Its id, such as `GID_sensors`.
+    #[serde(borrow, rename = "GroupId")]
+    pub group_id: Cow<'a, str>,
+}
+
+/// The reply of `ListDeviceCredentialClientId`.
+#[derive(Deserialize)]
+pub struct ClientIdsReply<'a> {
+    /// The page.
+    #[serde(borrow, rename = "DeviceCredentialClientIdList")]
+    pub list: ClientIds<'a>,
+}
+
+/// One page of a group's clients. An id that cannot be read sinks it.
+#[derive(Deserialize)]
+pub struct ClientIds<'a> {
+    /// Their ids.
+    #[serde(borrow, rename = "ClientIdList")]
+    pub ids: Vec<Cow<'a, str>>,
+    /// How many there are in all; text in the model, a number in the newest sample.
+    #[serde(borrow, default, rename = "Total")]
+    pub total: Loose<'a>,
+    /// What the next page is asked for with; empty or absent after the last one.
+    #[serde(borrow, default, rename = "NextToken")]
+    pub next_token: Option<Cow<'a, str>>,
 }
 
 /// A row, or something that is none.

@@ -5,7 +5,7 @@
 //! only then does continued absence count.
 
 use super::wire::{Client, ClientsReply, Row, StatisticsReply};
-use crate::domain::{Change, Fault, RowId, Seen, Target};
+use crate::domain::{Change, Fault, RowId, Seen};
 use crate::providers::Answer;
 use crate::providers::marks::Marks;
 
@@ -60,20 +60,20 @@ enum Listed {
     PerhapsMissing,
 }
 
-/// Reads statistics for these targets.
-pub fn statistics(reply: &StatisticsReply<'_>, targets: &[Target<'_>], memory: &mut Memory) -> Answer {
+/// Reads statistics for these users of one instance, by their rows.
+pub fn statistics(reply: &StatisticsReply<'_>, users: &[(RowId, &str)], memory: &mut Memory) -> Answer {
     let rows = &reply.user_statistics.0.rows.0;
     let nameless = rows.iter().any(|row| matches!(row, Row::Damaged(_)));
     let mut answer = Answer::default();
-    for target in targets {
+    for &(target, user) in users {
         let counts = rows.iter().filter_map(|row| match row {
-            Row::Good(row) if row.user_name == target.id => Some(row.online_count.0),
+            Row::Good(row) if row.user_name == user => Some(row.online_count.0),
             _ => None,
         });
         let listed = listed(counts, nameless);
-        let (row, detail) = memory.mark(target.row).round(listed);
-        answer.rows.extend(row.map(|row| (target.row, row)));
-        answer.details.extend(detail.then_some(target.row));
+        let (row, detail) = memory.mark(target).round(listed);
+        answer.rows.extend(row.map(|row| (target, row)));
+        answer.details.extend(detail.then_some(target));
     }
     answer
 }

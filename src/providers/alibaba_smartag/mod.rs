@@ -4,6 +4,11 @@
 //! | --- | --- | --- |
 //! | `DescribeUserOnlineClientStatistics` | the number of clients of each name | 50 names a call |
 //! | `DescribeUserOnlineClients` | one name's clients, each with `OnlineTime` | one name |
+//! | `DescribeSmartAccessGatewayClientUsers` (`discover`) | the accounts of one instance | 50 a page |
+//! | `DescribeSmartAccessGateways` (`discover` without `instance`) | the app instances of the region | 50 a page |
+//!
+//! A source that discovers may leave `instance` out. Then its targets are `INSTANCE/USER`, all instances are listed, and
+//! each call asks for users of one instance.
 //!
 //! ## Evidence
 //!
@@ -17,6 +22,14 @@
 //! earliest plausible `OnlineTime` (Unix *seconds*, text or number). Details are asked when a count changed, at first,
 //! and every tenth round. There is no round-trip time.
 //!
+//! ## Discovery
+//!
+//! What is found are accounts, by `UserName`. Their `State` (0 enabled, 1 disabled) is not presence and not read: who is
+//! disabled stays on the list, so that a stay that goes on is seen to its end. Nor is the `Status` of an instance: which of
+//! its values (Ordered, Delivered, Received, Returning, Active, init, Offline) an app instance may have while somebody is
+//! connected is not documented, so every one is listed, and one that cannot be listed fails the whole. A list counts only
+//! if it has as many different rows as its `TotalCount`.
+//!
 //! ## Limits
 //!
 //! No rate limit is published for Smartag; the account's own is far below the gateway's flow control. A call's query is
@@ -26,11 +39,11 @@
 //!
 //! `RegionId` is required here and not added by the signature; lists are wrapped, and the shape of an empty one is open
 //! (`wire.rs`); an internal error comes as 403, an unknown instance as `SAG.InstanceNoFound` (spelt so). The reply for a
-//! name that does not exist is not documented: it looks offline. `State` in the listing of accounts is enabled or
-//! disabled, not presence, and not asked.
+//! name that does not exist is not documented: it looks offline.
 
 use std::time::Duration;
 
+use self::instance::Instances;
 use super::alibaba::{self, Connected};
 use super::sim::{SimApi, SimOptions};
 use super::{Action, Cloud, Configured, ProviderKind, Session};
@@ -38,6 +51,8 @@ use crate::config::{AccountSettings, Key, Need, Reader, Shape};
 use crate::domain::{Evidence, Kind};
 
 mod client;
+mod instance;
+mod listing;
 mod map;
 mod sim;
 mod wire;
@@ -71,10 +86,30 @@ pub static CLIENTS: Action = Action {
     source: "DescribeUserOnlineClients, parameter UserName: one; no limit is published",
 };
 
+/// The accounts of an instance.
+pub static USERS: Action = Action {
+    name: "DescribeSmartAccessGatewayClientUsers",
+    ids_per_call: 0,
+    limits: &[],
+    lag: Duration::ZERO,
+    billed: false,
+    source: "DescribeSmartAccessGatewayClientUsers, PageSize: no maximum is published, nor a limit",
+};
+
+/// The instances of a region.
+pub static GATEWAYS: Action = Action {
+    name: "DescribeSmartAccessGateways",
+    ids_per_call: 0,
+    limits: &[],
+    lag: Duration::ZERO,
+    billed: false,
+    source: "DescribeSmartAccessGateways, PageSize: 1 to 50; no limit is published",
+};
+
 /// Every call, those of getting keys included.
-static ACTIONS: [&Action; 6] = {
+static ACTIONS: [&Action; 8] = {
     let [role, oidc, metadata, uri] = alibaba::credentials::fetch::ACTIONS;
-    [&STATISTICS, &CLIENTS, role, oidc, metadata, uri]
+    [&STATISTICS, &CLIENTS, &USERS, &GATEWAYS, role, oidc, metadata, uri]
 };
 
 /// A source's keys beside the common ones.
@@ -82,8 +117,9 @@ const KEYS: &[Key] = &[
     Key {
         name: "instance",
         shape: Shape::Text,
-        need: Need::Required,
-        doc: "The app instance's id (SmartAGId), such as sag-wfjgn0001.",
+        need: Need::Optional,
+        doc: "The app instance's id (SmartAGId), such as sag-wfjgn0001. With discover it may be left out: then all instances \
+              are listed, and targets are INSTANCE/USER.",
     },
     alibaba::REGION_KEY,
     Key {
@@ -125,7 +161,21 @@ impl ProviderKind for Smartag {
     ) -> Option<Configured> {
         let Connected { api, region, instance } =
             alibaba::connect(source, account, session, PRODUCT, VERSION)?;
-        let provider = client::Client::new(api, region, instance, source.flag("exact"));
+        let instances = match instance {
+            Some(instance) => Instances::One(instance),
+            None if source.has("discover") => Instances::Named,
+            None => {
+                let hint = "give the app instance's id (SmartAGId), such as sag-wfjgn0001, or `discover` to list all \
+                            instances";
+                source.complain(
+                    "instance",
+                    "a source without `discover` needs an instance",
+                    Some(hint.into()),
+                );
+                return None;
+            }
+        };
+        let provider = client::Client::new(api, region, instances, source.flag("exact"));
         Some(Configured {
             kind: Kind::User,
             evidence: Evidence::Reported,

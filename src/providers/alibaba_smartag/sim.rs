@@ -9,11 +9,13 @@
 //! | --- | --- |
 //! | `offline_rows` = `absent` | the statistics leave offline names out; else they are listed with `"0"` |
 //! | `numbers` = `true` | counts and times are numbers; else texts |
+//! | `page_cap` | rows of a page of accounts or instances at most, as the reply says then; 50 if absent |
+//! | `totals` = `text` | counts of accounts and instances are texts; else numbers |
 //! | `empty` = `absent`, `null`, `object`, `text`, `list` | what `Users` looks like without a client; `list` if absent |
 
 use serde_json::{Value, json};
 
-use super::{NAME, PRODUCT, STATISTICS, VERSION};
+use super::{GATEWAYS, NAME, PRODUCT, STATISTICS, USERS, VERSION};
 use crate::providers::alibaba::gateway::{Gateway, Params, Product, Refusal};
 use crate::providers::sim::{Population, SimApi, SimOptions, SimReply, SimRequest, Subject, Trouble, World};
 
@@ -21,11 +23,19 @@ const SMARTAG: Product = Product {
     code: "Smartag",
     host: PRODUCT,
     version: VERSION,
-    actions: &["DescribeUserOnlineClients", "DescribeUserOnlineClientStatistics"],
+    actions: &[
+        "DescribeUserOnlineClients",
+        "DescribeUserOnlineClientStatistics",
+        "DescribeSmartAccessGatewayClientUsers",
+        "DescribeSmartAccessGateways",
+    ],
 };
 
 /// The longest name that can be created, in characters.
 const NAME_CHARS: usize = 33;
+
+/// Rows of a page where none is asked for, and at most where nothing else is said.
+const PAGE: (usize, usize) = (10, 50);
 
 /// Simulated Smartag.
 pub struct Sim {
@@ -36,6 +46,8 @@ pub struct Sim {
 struct Switches {
     list_offline: bool,
     numbers: bool,
+    page_cap: usize,
+    text_totals: bool,
     empty: String,
 }
 
@@ -45,6 +57,8 @@ impl Sim {
         let switches = Switches {
             list_offline: options.switch("offline_rows") != Some("absent"),
             numbers: options.switch("numbers") == Some("true"),
+            page_cap: options.switch("page_cap").and_then(|cap| cap.parse().ok()).unwrap_or(PAGE.1),
+            text_totals: options.switch("totals") == Some("text"),
             empty: options.switch("empty").unwrap_or("list").to_owned(),
         };
         Self { gateway: Gateway::new(&SMARTAG, options), switches }
@@ -59,8 +73,13 @@ impl SimApi for Sim {
     fn answer(&mut self, world: &World, now_ms: i64, request: &SimRequest<'_>) -> SimReply {
         let Self { gateway, switches } = self;
         gateway.answer(now_ms, request, |action, params| {
+            if action == GATEWAYS.name {
+                return switches.gateways(world, params);
+            }
             let population = instance(world, params)?;
-            if action == STATISTICS.name {
+            if action == USERS.name {
+                switches.users(population, params)
+            } else if action == STATISTICS.name {
                 switches.statistics(population, now_ms, params)
             } else {
                 switches.clients(population, now_ms, params)
@@ -73,7 +92,8 @@ impl SimApi for Sim {
         match Refusal::of(trouble) {
             Some(refusal) => self.gateway.refuse(request, &refusal),
             None if trouble == Trouble::WrongType => {
-                self.gateway.accept(action, json!({"Users": 7, "UserStatistics": 7}))
+                let wrong = json!({"Users": 7, "UserStatistics": 7, "SmartAccessGateways": 7});
+                self.gateway.accept(action, wrong)
             }
             None => self.gateway.accept_without_id(action, &json!({"Users": {}, "UserStatistics": {}})),
         }
@@ -126,6 +146,48 @@ impl Switches {
             (true, "text") => json!({"Users": ""}),
             _ => json!({"Users": {"User": users}}),
         })
+    }
+
+    fn users(&self, population: &Population, params: &Params) -> Result<Value, Refusal> {
+        let name = params.filled("UserName");
+        let row = |subject: &Subject| {
+            json!({"UserName": subject.id, "UserMail": "", "ClientIp": "", "IsStaticIp": 0, "Bandwidth": 2000,
+                   "State": 0})
+        };
+        let named = population.subjects.iter().filter(|subject| name.is_none_or(|name| subject.id == name));
+        let (rows, mut reply) = self.page(named.map(row).collect(), params)?;
+        reply["Users"] = json!({"User": rows});
+        Ok(reply)
+    }
+
+    /// Every instance of the world, which are all of the kind that has users.
+    fn gateways(&self, world: &World, params: &Params) -> Result<Value, Refusal> {
+        let wanted = matches!(params.filled("InstanceType"), None | Some("software"));
+        let row = |population: &Population| {
+            json!({"SmartAGId": population.scope, "Name": "", "Status": "Active",
+                   "UserCount": population.subjects.len()})
+        };
+        let (rows, mut reply) =
+            self.page(world.of_provider(NAME).filter(|_| wanted).map(row).collect(), params)?;
+        reply["SmartAccessGateways"] = json!({"SmartAccessGateway": rows});
+        Ok(reply)
+    }
+
+    /// The rows of the page that is asked for, and the reply's own words about it.
+    fn page(&self, rows: Vec<Value>, params: &Params) -> Result<(Vec<Value>, Value), Refusal> {
+        let number = |name: &'static str, default: usize| match params.filled(name) {
+            None => Ok(default),
+            Some(text) => {
+                let good = text.parse().ok().filter(|number| *number >= 1);
+                good.ok_or_else(|| Refusal::invalid(&format!("Parameter.{name}")))
+            }
+        };
+        let (page, size) = (number("PageNumber", 1)?, number("PageSize", PAGE.0)?.min(self.page_cap.max(1)));
+        let total = rows.len();
+        let told = if self.text_totals { Value::from(total.to_string()) } else { total.into() };
+        let reply = json!({"TotalCount": told, "PageNumber": page, "PageSize": size});
+        let rows = rows.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect();
+        Ok((rows, reply))
     }
 
     fn number(&self, number: impl Into<Value> + ToString) -> Value {

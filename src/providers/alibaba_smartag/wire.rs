@@ -11,6 +11,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::providers::loose::Loose;
+
 /// Rows of a list at most: a batch has 50 names, and no account has thousands of clients.
 const ROWS: usize = 10_000;
 
@@ -69,6 +71,72 @@ pub struct Client {
     /// When it went online, in Unix seconds; text in most samples, a number in the newest.
     #[serde(default, rename = "OnlineTime")]
     pub online_time: Number,
+}
+
+/// The reply of `DescribeSmartAccessGatewayClientUsers`. A row that cannot be read sinks it: it may be anybody.
+#[derive(serde::Deserialize)]
+pub struct UsersReply<'a> {
+    /// What makes it a reply of the provider at all.
+    #[serde(borrow, rename = "RequestId")]
+    pub request_id: Cow<'a, str>,
+    /// How many accounts there are.
+    #[serde(borrow, default, rename = "TotalCount")]
+    pub total: Loose<'a>,
+    /// How many rows a page has.
+    #[serde(borrow, default, rename = "PageSize")]
+    pub page_size: Loose<'a>,
+    /// The wrapped list.
+    #[serde(borrow, default, rename = "Users")]
+    pub users: Wrapped<UserList<'a>>,
+}
+
+/// The inside of `Users` there.
+#[derive(Default, serde::Deserialize)]
+pub struct UserList<'a> {
+    /// One row an account.
+    #[serde(borrow, default, rename = "User")]
+    pub rows: Rows<User<'a>>,
+}
+
+/// One account.
+#[derive(serde::Deserialize)]
+pub struct User<'a> {
+    /// Its name.
+    #[serde(borrow, rename = "UserName")]
+    pub user_name: Cow<'a, str>,
+}
+
+/// The reply of `DescribeSmartAccessGateways`. A row that cannot be read sinks it.
+#[derive(serde::Deserialize)]
+pub struct GatewaysReply<'a> {
+    /// What makes it a reply of the provider at all.
+    #[serde(borrow, rename = "RequestId")]
+    pub request_id: Cow<'a, str>,
+    /// How many instances there are.
+    #[serde(borrow, default, rename = "TotalCount")]
+    pub total: Loose<'a>,
+    /// How many rows a page has.
+    #[serde(borrow, default, rename = "PageSize")]
+    pub page_size: Loose<'a>,
+    /// The wrapped list.
+    #[serde(borrow, default, rename = "SmartAccessGateways")]
+    pub gateways: Wrapped<GatewayList<'a>>,
+}
+
+/// The inside of `SmartAccessGateways`.
+#[derive(Default, serde::Deserialize)]
+pub struct GatewayList<'a> {
+    /// One row an instance.
+    #[serde(borrow, default, rename = "SmartAccessGateway")]
+    pub rows: Rows<Gateway<'a>>,
+}
+
+/// One instance.
+#[derive(serde::Deserialize)]
+pub struct Gateway<'a> {
+    /// Its id.
+    #[serde(borrow, rename = "SmartAGId")]
+    pub id: Cow<'a, str>,
 }
 
 /// A row, or something that is none.

@@ -1,4 +1,4 @@
-//! Asks about a batch of user ids: with the connections, or shortly.
+//! Asks about a batch of user ids, with the connections or shortly, and sends whatever else is asked as the account.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,24 +8,44 @@ use bytes::Bytes;
 use super::guard::{self, Guard};
 use super::token::{Account, Token};
 use super::wire::{DetailAsk, DetailData, Envelope, StatusAsk, StatusData, failure_of};
-use super::{DETAIL, ID_BYTES, IDS_BYTES, IDS_PER_CALL, Mode, NAME, Rows, STATUS, errors, map, post};
+use super::{
+    DETAIL, ID_BYTES, IDS_BYTES, IDS_PER_CALL, Mode, NAME, Rows, STATUS, USERS, errors, listing, map, post,
+};
 use crate::config::Secret;
 use crate::domain::{Change, Fault, Target};
 use crate::ports::BoxFuture;
 use crate::providers::conn_key::ConnHasher;
 use crate::providers::http::Reply;
 use crate::providers::loose::Object;
-use crate::providers::{Action, Answer, Charge, Costs, Failure, Net, Per, Provider, Question, Step};
+use crate::providers::{
+    Action, Answer, Charge, Costs, Failure, Net, Per, Provider, Question, Step, TOGETHER,
+};
 
 /// One source's users.
 pub(super) struct Client {
-    account: Arc<Account>,
+    pub(super) account: Arc<Account>,
     mode: Mode,
     hasher: ConnHasher,
     guard: Mutex<Guard>,
 }
 
-/// Why one request brought no rows.
+/// One request, before it is signed for.
+pub(super) struct Ask<'a> {
+    pub action: &'static Action,
+    pub path: &'static str,
+    pub body: &'a Bytes,
+    /// Whether it is one of several whose answers count together only, so that it is repeated rather than lost.
+    pub is_page: bool,
+}
+
+/// One question's way: the net, the token in use, and whether that was renewed already.
+pub(super) struct Way<'n> {
+    pub net: &'n Net,
+    token: Token,
+    is_renewed: bool,
+}
+
+/// Why one request brought no answer.
 struct Miss {
     failure: Failure,
     about_token: bool,
@@ -52,35 +72,57 @@ impl Client {
         Ok(Answer { rows, ..Answer::default() })
     }
 
-    /// What the server says now; with a new token, once, if it refuses the one in use.
+    /// What the server says now.
     async fn rows(&self, targets: &[Target<'_>], net: &Net) -> Result<Rows, Failure> {
         let body = self.body(targets);
-        let token = self.account.token(net).await?;
-        let failure = match self.once(&body, &token, targets, net).await {
-            Ok(rows) => return Ok(rows),
-            Err(Miss { failure, about_token: true }) => failure,
-            Err(Miss { failure, .. }) => return Err(failure),
-        };
-        let token = self.account.renewed(&token, failure, net).await?;
-        self.once(&body, &token, targets, net).await.map_err(|miss| miss.failure)
+        let ask = Ask { action: self.action(), path: self.mode.path(), body: &body, is_page: false };
+        let mut way = self.way(net).await?;
+        self.call(&ask, &mut way, |reply, about_token| self.read(reply, targets, about_token, net)).await
     }
 
-    async fn once(
+    /// The way of a question that is about to be asked.
+    pub(super) async fn way<'n>(&self, net: &'n Net) -> Result<Way<'n>, Failure> {
+        Ok(Way { net, token: self.account.token(net).await?, is_renewed: false })
+    }
+
+    /// Asks, and once more with a new token if the server refuses the one in use; once a question. `read` notes whether a
+    /// refusal is the token's.
+    pub(super) async fn call<T>(
         &self,
-        body: &Bytes,
-        token: &Token,
-        targets: &[Target<'_>],
-        net: &Net,
-    ) -> Result<Rows, Miss> {
+        ask: &Ask<'_>,
+        way: &mut Way<'_>,
+        read: impl Fn(&Reply, &AtomicBool) -> Result<T, Failure> + Send + Sync,
+    ) -> Result<T, Failure> {
+        let failure = match self.once(ask, way, &read).await {
+            Ok(answer) => return Ok(answer),
+            Err(Miss { failure, about_token: true }) if !way.is_renewed => failure,
+            Err(Miss { failure, .. }) => return Err(failure),
+        };
+        way.is_renewed = true;
+        way.token = self.account.renewed(&way.token, failure, way.net).await?;
+        self.once(ask, way, &read).await.map_err(|miss| miss.failure)
+    }
+
+    async fn once<T>(
+        &self,
+        ask: &Ask<'_>,
+        way: &Way<'_>,
+        read: impl Fn(&Reply, &AtomicBool) -> Result<T, Failure> + Send + Sync,
+    ) -> Result<T, Miss> {
         let about_token = AtomicBool::new(false);
-        let build = |stamp: &_| post(net, &self.account.endpoint, self.mode.path(), Some(token), body, stamp);
-        let read = |reply: &Reply| self.read(reply, targets, &about_token, net);
-        let rows = net.call(self.action(), build, read).await;
+        let token = Some(&way.token);
+        let build = |stamp: &_| post(way.net, &self.account.endpoint, ask.path, token, ask.body, stamp);
+        let read = |reply: &Reply| read(reply, &about_token);
+        let answer = if ask.is_page {
+            way.net.call_page(ask.action, build, read).await
+        } else {
+            way.net.call(ask.action, build, read).await
+        };
         let about_token = about_token.into_inner();
-        if !about_token && rows.is_ok() {
+        if !about_token && answer.is_ok() {
             self.account.accepted();
         }
-        rows.map_err(|failure| Miss { failure, about_token })
+        answer.map_err(|failure| Miss { failure, about_token })
     }
 
     fn read(
@@ -90,19 +132,8 @@ impl Client {
         about_token: &AtomicBool,
         net: &Net,
     ) -> Result<Rows, Failure> {
-        if let Some(id) = reply.header("x-http-id") {
-            net.note_request_id(id);
-        }
-        let refused = |code: i64| {
-            about_token.store(errors::is_about_token(code), Ordering::Relaxed);
-            if code == errors::VERSION_2 {
-                return Failure::new(
-                    Fault::Rejected,
-                    "the server answers as OpenIM 2 does (error 400); 3.0 is needed",
-                );
-            }
-            failure_of(code, reply, errors::fault)
-        };
+        note_id(reply, net);
+        let refused = |code: i64| refusal(code, reply, about_token);
         match self.mode {
             Mode::Detail => match Envelope::<'_, DetailData<'_>>::read(reply)? {
                 (envelope, 0) => map::detail_rows(&envelope.data, targets, &self.hasher),
@@ -138,15 +169,39 @@ impl Client {
     }
 }
 
+/// Keeps the server's own id of a request, where it tells one.
+pub(super) fn note_id(reply: &Reply, net: &Net) {
+    if let Some(id) = reply.header("x-http-id") {
+        net.note_request_id(id);
+    }
+}
+
+/// The failure of an error code; notes whether it is about the token.
+pub(super) fn refusal(code: i64, reply: &Reply, about_token: &AtomicBool) -> Failure {
+    about_token.store(errors::is_about_token(code), Ordering::Relaxed);
+    if code == errors::VERSION_2 {
+        let message = "the server answers as OpenIM 2 does (error 400); 3.0 is needed";
+        return Failure::new(Fault::Rejected, message);
+    }
+    failure_of(code, reply, errors::fault)
+}
+
 impl Provider for Client {
     fn round(&self) -> Vec<Step> {
-        vec![Step::Batches { action: self.action(), ids: IDS_PER_CALL, weigh: str::len, weight: IDS_BYTES }]
+        vec![Step::Batches {
+            action: self.action(),
+            ids: IDS_PER_CALL,
+            weigh: str::len,
+            weight: IDS_BYTES,
+            apart: TOGETHER,
+        }]
     }
 
     fn costs(&self) -> Costs {
         let mut charges = vec![
             Charge { action: self.action(), per: Per::Batch },
             Charge { action: self.action(), per: Per::Doubt { departures: guard::DEPARTURES } },
+            Charge { action: &USERS, per: Per::Discovery(listing::PAGES) },
         ];
         charges.extend(self.account.token_costs());
         Costs::of(charges)
@@ -176,7 +231,14 @@ impl Provider for Client {
         Box::pin(async move {
             match question {
                 Question::Batch(targets) => self.batch(targets, net).await,
-                _ => Err(Failure::new(Fault::Rejected, "this provider is asked for batches of ids only")),
+                Question::Discover(_) => {
+                    let found = self.users(net).await?;
+                    Ok(Answer { found, ..Answer::default() })
+                }
+                _ => Err(Failure::new(
+                    Fault::Rejected,
+                    "this provider is asked for batches of ids and lists only",
+                )),
             }
         })
     }

@@ -3,6 +3,7 @@
 //! Switches: `server` (a release's tag, `v3.0.0` to `v3.8.3-patch.16`, the default, or `main`), `admins` (comma-separated;
 //! by default the key id), `token_seconds` (a token's life, 7776000), `gateways` (1), `gateways_down` (numbers from 0,
 //! comma-separated, or `all`), `auth_down` (`true`) and `limiter` (`true`: every request is one too many).
+//! `users_cap`: rows of a page of users at most, whatever is asked for, as something between might do it; no release does.
 //! `ready_token_expires_ms`: the account is given a ready token, good until then (Unix milliseconds), and no secret.
 //! `token_host_ahead_s`: the host that makes tokens has a clock that is so many seconds ahead of the one that checks them,
 //! until `token_host_right_ms` (Unix milliseconds of the latter; never).
@@ -44,6 +45,7 @@ pub struct Sim {
     down: Vec<u64>,
     auth_down: bool,
     limiter: bool,
+    users_cap: usize,
     tokens: VecDeque<Kept>,
     options: SimOptions,
 }
@@ -98,6 +100,7 @@ impl Sim {
             down,
             auth_down: options.switch("auth_down") == Some("true"),
             limiter: options.switch("limiter") == Some("true"),
+            users_cap: number("users_cap").map_or(usize::MAX, |cap| cap as usize),
             tokens: VecDeque::new(),
             options,
         };
@@ -169,7 +172,7 @@ impl Sim {
             _ => {}
         }
         let known = match request.path {
-            "/user/get_users_online_status" => true,
+            "/user/get_users_online_status" | "/user/get_all_users_uid" => true,
             "/user/get_users_status" => release.has_users_status(),
             _ => false,
         };
@@ -183,6 +186,7 @@ impl Sim {
         match request.path {
             "/user/get_users_online_status" => self.detail(world, now_ms, request.body, &caller),
             "/user/get_users_status" if known => self.short(world, now_ms, request.body),
+            "/user/get_all_users_uid" => self.users(world, request.body, &caller),
             _ => Outcome::NoPage,
         }
     }
@@ -313,6 +317,7 @@ fn reply(request: &SimRequest<'_>, outcome: Outcome) -> SimReply {
     let action = match request.path {
         "/user/get_users_online_status" => "get_users_online_status",
         "/user/get_users_status" => "get_users_status",
+        "/user/get_all_users_uid" => "get_all_users_uid",
         "/auth/get_admin_token" => "get_admin_token",
         "/auth/user_token" => "user_token",
         _ => "",

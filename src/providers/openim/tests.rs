@@ -1,6 +1,7 @@
 //! The provider against its simulated API, in process.
 
 mod answers;
+mod discovery;
 mod gateways;
 mod refusals;
 mod settings;

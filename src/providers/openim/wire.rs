@@ -26,6 +26,21 @@ pub(super) struct StatusAsk<'a> {
     pub user_ids: &'a [&'a str],
 }
 
+/// Asks `get_all_users_uid`.
+#[derive(Serialize)]
+pub(super) struct UsersAsk {
+    pub pagination: Pagination,
+}
+
+/// A page, counted from 1, and its size.
+#[derive(Serialize)]
+pub(super) struct Pagination {
+    #[serde(rename = "pageNumber")]
+    pub page_number: u32,
+    #[serde(rename = "showNumber")]
+    pub show_number: u32,
+}
+
 /// Asks a token endpoint; only the older one wants a platform. It has no Debug.
 #[derive(Serialize)]
 pub(super) struct TokenAsk<'a> {
@@ -108,6 +123,17 @@ pub(super) struct StatusRow<'a> {
     pub user_id: Loose<'a>,
     #[serde(borrow, default)]
     pub status: Loose<'a>,
+}
+
+/// `data` of `get_all_users_uid`.
+#[derive(Deserialize)]
+pub(super) struct UsersData<'a> {
+    /// How many users there are; 0 up to v3.4, which never sets it.
+    #[serde(borrow, default)]
+    pub total: Loose<'a>,
+    /// `null` on a page past the end.
+    #[serde(rename = "userIDs", borrow, default)]
+    pub user_ids: List<Loose<'a>>,
 }
 
 /// `data` of the token endpoints. It has no Debug.

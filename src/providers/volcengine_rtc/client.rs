@@ -18,7 +18,7 @@ use crate::providers::credentials::Source as _;
 use crate::providers::hash::sha256_hex;
 use crate::providers::http::{Reply, Stamp, status_failure};
 use crate::providers::loose::Loose;
-use crate::providers::{Answer, Charge, Costs, Failure, Net, Per, Provider, Question, Step};
+use crate::providers::{Answer, Charge, Costs, Failure, Net, Per, Provider, Question, Step, TOGETHER};
 
 /// One app's users.
 pub(super) struct Client {
@@ -143,7 +143,13 @@ impl Client {
 
 impl Provider for Client {
     fn round(&self) -> Vec<Step> {
-        vec![Step::Batches { action: &ACTION, ids: IDS_PER_CALL, weigh: |_| 0, weight: usize::MAX }]
+        vec![Step::Batches {
+            action: &ACTION,
+            ids: IDS_PER_CALL,
+            weigh: |_| 0,
+            weight: usize::MAX,
+            apart: TOGETHER,
+        }]
     }
 
     fn costs(&self) -> Costs {

@@ -60,16 +60,17 @@ pub fn advise(inputs: &Inputs<'_>, account: usize) -> Vec<Advice> {
 
 /// The same source, asked in its cheaper way if there is one.
 fn cheaper(subject: &Subject<'_>) -> Asking {
-    let (Some(Cheaper { action, .. }), Some(Step::Batches { weigh, weight, .. })) =
+    let (Some(Cheaper { action, .. }), Some(Step::Batches { weigh, weight, apart, .. })) =
         (subject.cheaper, subject.steps.first())
     else {
         return subject.asking.clone();
     };
     let ids = action.ids_per_call as usize;
-    let steps = [Step::Batches { action, ids, weigh: *weigh, weight: *weight }];
+    let steps = [Step::Batches { action, ids, weigh: *weigh, weight: *weight, apart: *apart }];
     let other = subject.asking.charges.iter().filter(|charge| charge.per != Per::Batch);
     let charges = other.copied().chain([Charge { action, per: Per::Batch }]).collect();
     Asking::new(&steps, &subject.roster, subject.asking.interval, charges)
+        .discovering(subject.asking.discover.clone(), subject.asking.part)
 }
 
 /// Calls of a whole configuration at the ceiling.

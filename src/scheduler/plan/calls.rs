@@ -1,12 +1,13 @@
 //! How many calls a source makes: in so much time from its start, and a second in the long run, in a world of given numbers.
 //! It knows no budget: it counts what is wanted.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::rounds::{Rhythm, rhythm, spacing};
 use crate::domain::Roster;
 use crate::providers::cost::{Pages, Rows};
-use crate::providers::{Charge, Past, Per, Step};
+use crate::providers::{Charge, Part, Past, Per, Step, TOGETHER};
 use crate::scheduler::booking::{REFUSED_MIN, REFUSED_ROUNDS};
 use crate::scheduler::pause::ATTEMPTS;
 
@@ -23,6 +24,8 @@ pub struct World {
     pub left_out: u64,
     /// Rows of a list of everything that the account has.
     pub listed: u64,
+    /// The same by parts, where lists are read part by part.
+    pub parts: Vec<u64>,
     /// Login records of the newest window.
     pub logins: u64,
     /// Whether servers cap pages, and lists move while they are read, so that their first page is read twice.
@@ -52,6 +55,8 @@ pub struct Asking {
     pub sequence: bool,
     /// How often its targets are discovered, for each source that does so.
     pub discover: Vec<Duration>,
+    /// The parts whose lists are read one by one then.
+    pub part: Part,
     /// What it calls.
     pub charges: Vec<Charge>,
 }
@@ -61,22 +66,32 @@ impl Asking {
     pub fn new(steps: &[Step], roster: &Roster, interval: Duration, charges: Vec<Charge>) -> Self {
         match rhythm(steps, roster) {
             Rhythm::Sequence => {
-                Self { batches: 0, largest: 0, interval, sequence: true, discover: Vec::new(), charges }
+                let part = TOGETHER;
+                Self { batches: 0, largest: 0, interval, sequence: true, discover: Vec::new(), part, charges }
             }
             Rhythm::Spread { starts } => {
                 let ends = starts.iter().skip(1).copied().chain([roster.len()]);
                 let largest =
                     starts.iter().zip(ends).map(|(from, to)| u64::from(to - from)).max().unwrap_or(0);
                 let batches = starts.len() as u64;
-                Self { batches, largest, interval, sequence: false, discover: Vec::new(), charges }
+                let part = TOGETHER;
+                Self { batches, largest, interval, sequence: false, discover: Vec::new(), part, charges }
             }
         }
     }
 
-    /// The same with targets that are discovered so often.
+    /// The same with targets that are discovered so often, part by part.
     #[must_use]
-    pub fn discovering(self, discover: Vec<Duration>) -> Self {
-        Self { discover, ..self }
+    pub fn discovering(self, discover: Vec<Duration>, part: Part) -> Self {
+        Self { discover, part, ..self }
+    }
+
+    /// Rows of each part that these targets stand in; none where nothing is discovered.
+    pub fn parts(&self, roster: &Roster) -> Vec<u64> {
+        let mut parts: BTreeMap<&str, u64> = BTreeMap::new();
+        let targets = roster.iter().filter(|_| !self.discover.is_empty());
+        targets.for_each(|target| *parts.entry((self.part)(target.id)).or_default() += 1);
+        parts.into_values().collect()
     }
 
     /// Questions that are asked within `window` of the start.
@@ -192,12 +207,15 @@ impl Asking {
 
 /// Pages of a list in this world.
 fn pages_of(pages: Pages, world: &World) -> u64 {
-    let rows = match pages.of {
-        Rows::Everything => world.listed,
-        Rows::NewRecords => world.logins,
-    };
     let size = if world.long_lists { pages.capped } else { pages.rows };
-    rows.div_ceil(u64::from(size.max(1))).max(1) + u64::from(world.long_lists)
+    let of = |rows: u64| rows.div_ceil(u64::from(size.max(1))).max(1) + u64::from(world.long_lists);
+    match pages.of {
+        Rows::Everything => of(world.listed),
+        Rows::NewRecords => of(world.logins),
+        Rows::PartsAtOnce => 1,
+        Rows::Parts => of(world.parts.len() as u64),
+        Rows::EachPart => world.parts.iter().copied().map(of).sum(),
+    }
 }
 
 /// How the calls of an account's tokens add up within `window`; `most` as in [`World::doors_shut`].

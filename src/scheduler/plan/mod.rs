@@ -114,8 +114,8 @@ impl<'a> Subject<'a> {
         if discover.is_empty() {
             costs.charges.retain(|charge| !matches!(charge.per, Per::Discovery(_)));
         }
-        let asking =
-            Asking::new(&steps, &pool.roster, first.settings.interval, costs.charges).discovering(discover);
+        let asking = Asking::new(&steps, &pool.roster, first.settings.interval, costs.charges)
+            .discovering(discover, costs.part);
         let member = |number: usize| {
             let Source { settings, target_kind, roster, .. } = &sources[number];
             let (name, leave_delay, max_age) = (&settings.name, settings.leave_delay, settings.max_age);
@@ -151,6 +151,10 @@ impl<'a> Subject<'a> {
     pub fn most(&self, assumptions: &Assumptions) -> World {
         let targets = calls::float(self.roster.len().into());
         let listed = calls::whole(targets * assumptions.rows_per_target.max(1.0));
+        // There are as many more parts, each as long as those that are watched; one at least.
+        let watched = self.asking.parts(&self.roster);
+        let parts = calls::whole(calls::float(watched.len() as u64) * assumptions.rows_per_target.max(1.0));
+        let sizes = watched.iter().copied().chain(watched.is_empty().then_some(0)).cycle();
         let moves = calls::float(listed) * assumptions.arrivals_per_hour;
         World {
             online: calls::whole(targets * assumptions.online_share),
@@ -158,6 +162,7 @@ impl<'a> Subject<'a> {
             departures_per_hour: targets * assumptions.arrivals_per_hour,
             left_out: self.roster.len().into(),
             listed,
+            parts: sizes.take(usize::try_from(parts).unwrap_or(0).max(1)).collect(),
             logins: calls::whole(moves),
             long_lists: true,
             open_hours: vec![0; usize::try_from(listed.min(OPEN_HOURS_MAX)).unwrap_or(0)],

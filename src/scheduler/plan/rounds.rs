@@ -48,7 +48,7 @@ pub fn default_max_age(planned_round: Duration, timeout: Duration) -> Duration {
 mod tests {
     use super::*;
     use crate::domain::TargetLabels;
-    use crate::providers::Action;
+    use crate::providers::{Action, TOGETHER};
 
     static ACTION: Action = Action {
         name: "Ask",
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn batches_are_cut_by_count_and_by_weight() {
-        let step = Step::Batches { action: &ACTION, ids: 10, weigh: str::len, weight: 30 };
+        let step = Step::Batches { action: &ACTION, ids: 10, weigh: str::len, weight: 30, apart: TOGETHER };
         let roster =
             roster((0..25).map(|n| format!("{n:02}")).chain((0..4).map(|n| format!("long-{n:010}"))));
         let Rhythm::Spread { starts } = rhythm(&[step], &roster) else { panic!("batches are spread") };
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_id_heavier_than_the_limit_goes_alone_and_is_not_lost() {
-        let step = Step::Batches { action: &ACTION, ids: 10, weigh: str::len, weight: 3 };
+        let step = Step::Batches { action: &ACTION, ids: 10, weigh: str::len, weight: 3, apart: TOGETHER };
         let Rhythm::Spread { starts } = rhythm(&[step], &roster(["a", "heavy", "b"].map(String::from)))
         else {
             panic!("batches are spread")

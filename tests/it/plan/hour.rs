@@ -179,6 +179,13 @@ impl Hour {
         self
     }
 
+    /// With another configuration, made of its own.
+    pub fn edit(mut self, edit: impl Fn(&str) -> String) -> Self {
+        let yaml = self.yaml();
+        self.edits = vec![(yaml.clone(), edit(&yaml))];
+        self
+    }
+
     /// The configuration.
     pub fn yaml(&self) -> String {
         let clock = VirtualClock::new(BEGIN_MS);

@@ -280,8 +280,10 @@ fn world(provider: &'static str, scope: &str, subjects: Vec<Subject>) -> World {
 #[test]
 fn captured_questions_to_smartag_are_answered_from_the_world() {
     let questions = questions("alibaba_smartag");
-    assert_eq!(questions.len(), 4, "captured questions of the two calls");
-    for data in questions {
+    assert_eq!(questions.len(), 6, "captured questions of the four calls");
+    let is_list = |data: &&Value| text(&data["inputs"], "action").contains("SmartAccessGateway");
+    assert_eq!(questions.iter().filter(is_list).count(), 2, "which are lists has its own test");
+    for data in questions.iter().filter(|data| !is_list(data)) {
         let inputs = &data["inputs"];
         let names = flat_params(inputs).into_iter().filter(|(name, _)| name.starts_with("UserName"));
         // Of several users only the first is on.
@@ -289,7 +291,7 @@ fn captured_questions_to_smartag_are_answered_from_the_world() {
             names.enumerate().map(|(n, (_, id))| subject(&id, (n == 0).then(|| now_ms(inputs)))).collect();
         let scope = text(&inputs["params"], "SmartAGId");
         let world = world("alibaba_smartag", scope, subjects);
-        let (status, body) = answer("alibaba_smartag", &data, &world);
+        let (status, body) = answer("alibaba_smartag", data, &world);
         assert_eq!(status, 200, "{}: {body}", data["id"]);
         if let Some(users) = body.get("Users") {
             let since = ((now_ms(inputs) - 60_000) / 1000).to_string();
@@ -299,8 +301,34 @@ fn captured_questions_to_smartag_are_answered_from_the_world() {
             let counts: Vec<&Value> = rows.iter().map(|row| &row["OnlineCount"]).collect();
             assert_eq!(counts, ["1", "0", "0"], "{}", data["id"]);
         }
-        let (status, body) = answer("alibaba_smartag", &data, &World::default());
+        let (status, body) = answer("alibaba_smartag", data, &World::default());
         assert_eq!((status, body["Code"].as_str()), (400, Some("SAG.InstanceNoFound")));
+    }
+}
+
+#[test]
+fn captured_questions_for_lists_of_smartag_are_answered_by_their_page() {
+    for data in questions("alibaba_smartag") {
+        let inputs = &data["inputs"];
+        // Both ask for the second page of fifty.
+        let (list, row, name, world) = match text(inputs, "action") {
+            "DescribeSmartAccessGatewayClientUsers" => {
+                let users = (0..70).map(|n| subject(&format!("user-{n:02}"), None)).collect();
+                let scope = text(&inputs["params"], "SmartAGId");
+                ("Users", "User", "UserName", world("alibaba_smartag", scope, users))
+            }
+            "DescribeSmartAccessGateways" => {
+                let population = |n| Population::new("alibaba_smartag", format!("user-{n:02}"), vec![]);
+                let populations = (0..70).map(population).collect();
+                ("SmartAccessGateways", "SmartAccessGateway", "SmartAGId", World { populations })
+            }
+            _ => continue,
+        };
+        let (status, body) = answer("alibaba_smartag", &data, &world);
+        assert_eq!(status, 200, "{}: {body}", data["id"]);
+        let rows = body[list][row].as_array().expect("rows");
+        assert_eq!((rows.len(), rows[0][name].as_str()), (20, Some("user-50")), "{}", data["id"]);
+        assert_eq!((body["TotalCount"].as_u64(), body["PageSize"].as_u64()), (Some(70), Some(50)));
     }
 }
 

@@ -26,12 +26,13 @@ struct Setup {
     options: SimOptions,
     secret: &'static str,
     instance: &'static str,
+    named: bool,
     exact: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { options: fixtures::options(), secret: SECRET, instance: "sag-1", exact: false }
+        Self { options: fixtures::options(), secret: SECRET, instance: "sag-1", named: false, exact: false }
     }
 }
 
@@ -42,7 +43,8 @@ impl Setup {
 
     fn open(self) -> (Client, Arc<Loopback>) {
         let api = fixtures::api(&self.options, self.secret, VERSION);
-        let client = Client::new(api, "cn-shanghai".into(), self.instance.into(), self.exact);
+        let instances = if self.named { Instances::Named } else { Instances::One(self.instance.into()) };
+        let client = Client::new(api, "cn-shanghai".into(), instances, self.exact);
         (client, Loopback::new(KIND.simulate(self.options), world(), NOW_MS))
     }
 }
@@ -181,6 +183,31 @@ fn an_unknown_instance_is_rejected_for_good() {
     let (client, loopback) = Setup { instance: "sag-2", ..Setup::default() }.open();
     let failure = batch(&client, &loopback, &["online"]).expect_err("a refusal");
     assert_eq!(failure.fault, Fault::Rejected);
+}
+
+#[test]
+fn where_the_source_names_no_instance_the_ids_do_and_a_call_asks_for_users_of_one() {
+    let (client, loopback) = Setup { named: true, ..Setup::default() }.open();
+    let answer = batch(&client, &loopback, &["sag-1/twice", "sag-1/offline"]).expect("an answer");
+    assert_eq!(counts(&answer), [(0, true, Some(2)), (1, false, Some(0))]);
+    assert_eq!(detail(&client, &loopback, "sag-1/twice").map(|seen| seen.connections), Ok(Some(2)));
+    let elsewhere = batch(&client, &loopback, &["sag-2/twice"]).expect_err("no such instance");
+    assert_eq!(elsewhere.fault, Fault::Rejected);
+    let sent = loopback.sent().len();
+    assert_eq!(
+        batch(&client, &loopback, &["sag-1/twice", "sag-2/x"]).expect_err("two").fault,
+        Fault::Rejected
+    );
+    assert_eq!(loopback.sent().len(), sent, "and is not sent");
+    let [Step::Batches { weigh, apart, .. }] = client.round()[..] else { panic!("one step of batches") };
+    assert_eq!((apart("sag-1/a/b"), weigh("sag-1/a")), ("sag-1", super::weigh("a")));
+    assert_eq!(client.accepts("sag-1/a/b"), Ok(()));
+    for bad in ["twice", "/twice", "sag-1/", ""] {
+        assert!(client.accepts(bad).is_err(), "{bad}");
+    }
+    let exact = Setup { named: true, exact: true, ..Setup::default() }.open();
+    let answer = batch(&exact.0, &exact.1, &["sag-1/online"]).expect("an answer");
+    assert_eq!(counts(&answer), [(0, true, Some(1))]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub(super) struct Release([u16; 4]);
 
 const V3_2_0: Release = Release([3, 2, 0, 0]);
 const V3_1_0: Release = Release([3, 1, 0, 0]);
+const V3_5_0: Release = Release([3, 5, 0, 0]);
 const V3_6_0: Release = Release([3, 6, 0, 0]);
 const V3_7_0: Release = Release([3, 7, 0, 0]);
 const V3_8_0: Release = Release([3, 8, 0, 0]);
@@ -51,6 +52,11 @@ impl Release {
 
     pub(super) fn has_users_status(self) -> bool {
         self >= V3_2_0
+    }
+
+    /// The list of users says how many there are.
+    pub(super) fn counts_users(self) -> bool {
+        self >= V3_5_0
     }
 
     /// Ids that `get_users_status` takes at once.

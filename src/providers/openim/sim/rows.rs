@@ -92,6 +92,37 @@ impl Sim {
         };
         Outcome::Data(json!({ "statusList": ids.iter().map(row).collect::<Vec<_>>() }))
     }
+
+    /// A page of everybody's ids, administrators first: they are registered when the server starts.
+    pub(super) fn users(&self, world: &World, body: &[u8], caller: &str) -> Outcome {
+        const WRONG_TYPE: &str = "json: cannot unmarshal into Go struct field of type int32";
+        let body = match first_json(body) {
+            Ok(body) => body,
+            Err(why) => return self.release.broken_body(why),
+        };
+        if self.release.checks_admin() && !self.admins.iter().any(|admin| admin == caller) {
+            return self.release.not_admin();
+        }
+        let number = |name: &str| match &body["pagination"][name] {
+            Value::Null => Some(0),
+            number => number.as_i64().and_then(|number| i32::try_from(number).ok()),
+        };
+        let (Some(page), Some(rows)) = (number("pageNumber"), number("showNumber")) else {
+            return self.release.broken_body(WRONG_TYPE);
+        };
+        if page < 1 {
+            return Outcome::refused(1001, "ArgsError", "pageNumber is invalid".into());
+        }
+        let subjects = world.of_provider(NAME).flat_map(|population| &population.subjects);
+        let ids: Vec<&str> =
+            self.admins.iter().chain(subjects.map(|subject| &subject.id)).map(String::as_str).collect();
+        let rows = usize::try_from(rows).unwrap_or(0).min(self.users_cap);
+        let before = usize::try_from(page - 1).unwrap_or(0).saturating_mul(rows);
+        let page: Vec<&str> = ids.iter().skip(before).take(rows).copied().collect();
+        let total = if self.release.counts_users() { ids.len() } else { 0 };
+        let page = if page.is_empty() { Value::Null } else { json!(page) };
+        Outcome::Data(json!({ "total": total, "userIDs": page }))
+    }
 }
 
 /// The server's JSON reader stops after the first value.

@@ -111,7 +111,7 @@ fn nobody_to_ask_about_is_no_request_and_long_ids_are_refused() {
     assert_eq!(client.accepts(ODD_ID), Ok(()));
     assert_eq!(client.accepts(&"x".repeat(ID_BYTES)), Ok(()));
     assert!(client.accepts("").is_err() && client.accepts(&"x".repeat(ID_BYTES + 1)).is_err());
-    let [Step::Batches { action, ids, weigh, weight }] = client.round()[..] else { panic!("one step") };
+    let [Step::Batches { action, ids, weigh, weight, .. }] = client.round()[..] else { panic!("one step") };
     assert_eq!((action.name, ids, weigh("ab")), ("get_users_online_status", 200, 2));
     assert!(weight >= ID_BYTES);
 }
