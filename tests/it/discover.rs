@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const LISTING: Duration = Duration::from_secs(30);
 
 /// Who can list, and the switch that keeps its pages small.
-const LISTING_PROVIDERS: &[(&str, &str)] = &[
+pub const LISTING_PROVIDERS: &[(&str, &str)] = &[
     ("alibaba_smartag", "page_cap"),
     ("alibaba_mqtt", "clients_cap"),
     ("openim", "users_cap"),

@@ -13,7 +13,9 @@ use presence_exporter::ports::{Clock as _, Env};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::configure;
 use presence_exporter::scheduler::pools::pools;
+use presence_exporter::simulator::setup;
 
+use crate::discover::LISTING_PROVIDERS;
 use crate::lists::{Files, Play, everybody, lines};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -268,6 +270,46 @@ fn where_the_budget_does_not_suffice_the_highest_priority_that_any_source_gives_
         assert!((10..100).contains(&count), "{count} are left out");
         let about = play.desk.explain("alibaba_mqtt", &ids[99]).expect("it is there");
         assert_eq!((about.state.as_str(), about.next.kind.as_str()), ("unknown", "left_out"));
+    });
+}
+
+#[test]
+fn sources_that_are_asked_together_discover_each_their_own() {
+    const SOME: usize = 60;
+    let everybody = everybody(SOME);
+    let of = |provider: &str| {
+        let ids = everybody[provider].iter().take(5).map(|id| setup::quoted(&regex::escape(id)));
+        ids.collect::<Vec<_>>().join(", ")
+    };
+    let files = Files::default();
+    files.write("volcengine_rtc.txt", "");
+    files.write("volcengine_rtc_b.txt", "");
+    let mut play = Play::new(SOME, files, |yaml| {
+        let yaml = with_twins(&yaml);
+        LISTING_PROVIDERS.iter().fold(yaml, |yaml, (provider, ..)| {
+            let some = format!("discover: {{interval: 1m, include: [{}]}}", of(provider));
+            let others = format!("discover: {{interval: 90s, exclude: [{}]}}", of(provider));
+            yaml.replace(&format!("files: [{provider}.txt]"), &some)
+                .replace(&format!("files: [{provider}_b.txt]"), &others)
+        })
+    });
+    play.run(async |play| {
+        play.wait(SECOND * 60).await;
+        for (provider, ..) in LISTING_PROVIDERS {
+            let (some, others) = (play.shown(provider), play.shown(&format!("{provider}_b")));
+            let ids = &everybody[provider];
+            assert!(
+                some.len() == 5 && ids[..5].iter().all(|id| some.contains_key(id)),
+                "{provider}: {some:?}"
+            );
+            assert!(
+                others.len() == SOME - 5 && ids[5..].iter().all(|id| others.contains_key(id)),
+                "{provider}"
+            );
+            let asked = |shown: &BTreeMap<_, (_, Option<i64>)>| shown.values().all(|(_, at)| at.is_some());
+            assert!(asked(&some) && asked(&others), "{provider}: somebody is not asked about");
+        }
+        play.assert_true();
     });
 }
 
