@@ -304,6 +304,7 @@ fn task(source: Source, telemetry: &Telemetry) -> SourceTask {
         provider: source.provider,
         roster: source.roster,
         interval: source.settings.interval,
+        cadence: source.settings.cadence,
         priority: source.settings.priority,
         timeout: source.settings.timeout,
         discover: source.lists.and_then(|lists| lists.discover).map(|discover| discover.interval),

@@ -22,7 +22,7 @@ use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
 use super::rounds::End;
 use super::shedding::{self, Want};
-use super::{AccountTask, Shared, SourceTask, plan};
+use super::{AccountTask, Shared, SourceTask, cadence, plan};
 use crate::domain::{ClockOffset, Fault, Moment, Target, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::{Gate, Net, Question, Step};
@@ -91,7 +91,8 @@ impl Polling {
                 book.resume(number, since_ms);
             }
         }
-        let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
+        let cadences = cadence::begin(&task.sources, &mut line, now);
+        let board = Arc::new(Board::new(task.name.clone(), &task.sources, cadences, now));
         let changes = Changes::new(task.sources.len());
         let full = task.quota.sustained_per_second();
         let mut polling = Self {
@@ -141,7 +142,7 @@ impl Polling {
             } else if replaced != Some(number) {
                 info!(%account, source = %name, targets, "the budget suffices for all targets again");
             }
-            self.line.recut(number, rhythm.clone());
+            self.line.recut(number, rhythm.clone(), &shed);
             let roster = &source.roster;
             self.shared.store.shed(roster.source(), roster.generation(), &|row| shed.contains(row));
             self.board.leave_out(number, shed, rhythm, self.line.standing(number));
@@ -275,7 +276,7 @@ impl Polling {
             Ask::Detail(row) => {
                 self.shared.store.failed(now, &mut std::iter::once(source.roster.row(row)), Fault::Forbidden);
             }
-            Ask::Batch { .. } => {}
+            Ask::Batch { .. } | Ask::Picked(_) => {}
         }
         self.ended(job, End::GivenUp, now.tick);
         self.board.skipped(job, self.line.take_put_back(), now, self.line.standing(job.source));
@@ -296,7 +297,7 @@ impl Polling {
             let roster = &source.roster;
             let targets: Vec<Target<'_>> = rows.iter().map(|&row| roster.target(row)).collect();
             let question = match job.ask {
-                Ask::Batch { .. } | Ask::Solo(_) => Question::Batch(&targets),
+                Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_) => Question::Batch(&targets),
                 Ask::Detail(row) => Question::Detail(roster.target(row)),
                 Ask::Discover => Question::Discover,
                 Ask::Step(step) => match source.steps[step] {
@@ -384,7 +385,7 @@ impl Polling {
         source.requests = requests;
         source.provider.replaced(&change);
         self.book.replace(number, &change.moves);
-        self.line.replace(number, &change.moves, rhythm.clone(), change.new.len(), now.tick);
+        self.line.replace(number, &change, rhythm.clone(), now.tick);
         self.board.replace(number, &change, rhythm, self.line.standing(number));
         self.board.put_back(self.line.take_put_back());
         self.changes.replaced(number, &change);

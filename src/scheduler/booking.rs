@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::SourceTask;
 use super::breaker::{Breaker, Failed};
 use super::discovery;
-use super::line::{Ask, Job, Line};
+use super::line::{Ask, Job, Line, Rows};
 use super::pause;
 use super::rounds::End;
 use super::sessions::SessionLedger;
@@ -125,6 +125,10 @@ impl Book {
             Ask::Batch { from, to } => {
                 (from..to).filter(|row| !refused.contains(row) && !shed.contains(*row)).collect()
             }
+            Ask::Picked(ref rows) => {
+                let is_asked = |row: &u32| !refused.contains(row) && !shed.contains(*row);
+                rows.iter().copied().filter(is_asked).collect()
+            }
             Ask::Solo(row) | Ask::Detail(row) if shed.contains(row) => Vec::new(),
             Ask::Solo(row) | Ask::Detail(row) => vec![row],
             Ask::Step(_) | Ask::Discover => Vec::new(),
@@ -148,7 +152,7 @@ impl Book {
         match job.ask {
             Ask::Solo(_) => line.again(job.clone(), now + refused_pause(source)),
             Ask::Step(_) => line.step_done(job.source, now),
-            Ask::Batch { .. } | Ask::Detail(_) | Ask::Discover => {}
+            Ask::Batch { .. } | Ask::Picked(_) | Ask::Detail(_) | Ask::Discover => {}
         }
     }
 
@@ -214,6 +218,8 @@ impl Book {
         let number = done.job.source;
         let as_of = done.receipt.as_of.unwrap_or(done.began);
         store.came(as_of, done.ended, &answer.rows);
+        let seen = answer.rows.iter().filter_map(|(row, seen)| Some((row.index, seen.as_ref().ok()?.online)));
+        line.answered(number, seen, done.ended.tick);
         store.heard(source.roster.source(), source.roster.generation(), as_of);
         for row in &answer.details {
             line.detail(number, row.index);
@@ -225,7 +231,7 @@ impl Book {
                 ledger.passed(as_of.unix_ms);
             }
         }
-        if matches!(done.job.ask, Ask::Batch { .. } | Ask::Solo(_)) {
+        if done.job.ask.is_batch() || matches!(done.job.ask, Ask::Solo(_)) {
             let mut silent = left_out(done, answer).map(|row| source.roster.row(row));
             store.failed(as_of, &mut silent, Fault::BadAnswer);
         }
@@ -258,7 +264,7 @@ impl Book {
             }
             Ask::Step(_) => {}
             // The others will not be asked about either.
-            Ask::Batch { .. } | Ask::Solo(_) if failure.fault == Fault::Forbidden => {
+            Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_) if failure.fault == Fault::Forbidden => {
                 store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), failure.fault);
                 store.silent(roster.source(), roster.generation());
             }
@@ -288,7 +294,7 @@ impl Book {
         let number = done.job.source;
         let now = done.ended.tick;
         match (&done.job.ask, done.rows.as_slice()) {
-            (Ask::Batch { .. } | Ask::Solo(_), &[row]) => {
+            (Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_), &[row]) => {
                 if self.sources[number].refused.insert(row) {
                     let (source, id) = (&source.name, source.roster.id(row));
                     warn!(%source, id, "the provider refuses this id; correct or remove the target");
@@ -298,9 +304,19 @@ impl Book {
                 line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0, round: None }, due);
                 Some(End::Answered)
             }
-            (&Ask::Batch { from, to }, rows) if rows.len() > 1 => {
-                let middle = rows[rows.len() / 2];
-                for ask in [Ask::Batch { from, to: middle }, Ask::Batch { from: middle, to }] {
+            (ask, rows) if rows.len() > 1 => {
+                let middle = rows.len() / 2;
+                let halves = match *ask {
+                    Ask::Batch { from, to } => {
+                        let middle = rows[middle];
+                        [Ask::Batch { from, to: middle }, Ask::Batch { from: middle, to }]
+                    }
+                    Ask::Picked(_) => {
+                        [&rows[..middle], &rows[middle..]].map(|half| Ask::Picked(Rows::new(half.into())))
+                    }
+                    _ => return None,
+                };
+                for ask in halves {
                     line.again(Job { source: number, ask, attempt: 0, round: done.job.round }, now);
                 }
                 Some(End::PutBack)
@@ -444,6 +460,7 @@ mod tests {
             requests: 1,
             max_age: None,
             interval: MINUTE,
+            cadence: None,
             priority: crate::domain::Priority::Normal,
             timeout: MINUTE,
             discover: None,

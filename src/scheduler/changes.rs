@@ -151,7 +151,8 @@ impl AccountTask {
         let wanted: f64 = self.sources.iter().map(wanted).sum();
         let stretch = plan::stretch(wanted, self.quota.sustained_per_second());
         for source in &self.sources {
-            let round = source.interval.mul_f64(stretch);
+            let slowest = source.cadence.map_or(source.interval, |cadence| cadence.slowest);
+            let round = source.interval.mul_f64(stretch).max(slowest);
             if source.max_age.is_none() {
                 let max_age = plan::default_max_age(round, source.timeout);
                 store.lengthen_max_age(source.roster.source(), source.roster.generation(), max_age);

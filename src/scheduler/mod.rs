@@ -2,7 +2,8 @@
 //! on one thread.
 //!
 //! In reading order: [`packing`] puts targets into batches; [`shedding`] says whom not to ask where the budget does not
-//! suffice; [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`rounds`] how
+//! suffice; [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next, and [`cadence`]
+//! which targets are asked about more and less often than others; [`rounds`] how
 //! long rounds take; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
 //! follows from an answer or a failure; [`sessions`] counts what histories tell, once; [`changes`]
@@ -15,6 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Cadence;
 use crate::domain::{Priority, Quota, Roster};
 use crate::ports::{Ports, Transport};
 use crate::providers::{Provider, ProviderKind, Step};
@@ -22,10 +24,12 @@ use crate::store::Store;
 use crate::telemetry::{SessionMeter, Telemetry};
 
 pub mod account;
+mod ask;
 pub mod board;
 pub mod booking;
 pub mod breaker;
 pub mod budget;
+pub mod cadence;
 pub mod changes;
 pub mod discovery;
 pub mod explain;
@@ -91,6 +95,8 @@ pub struct SourceTask {
     pub max_age: Option<Duration>,
     /// How often every target is asked about.
     pub interval: Duration,
+    /// How often single targets are asked about, if not all at the interval.
+    pub cadence: Option<Cadence>,
     /// Who is left out first.
     pub priority: Priority,
     /// How long one request may take.

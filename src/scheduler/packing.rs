@@ -28,17 +28,46 @@ impl Capacity {
     /// Cuts a roster into batches, of the targets to `keep` only: the first target of each batch, in order. Leaving targets
     /// out never makes more batches.
     pub fn cut(&self, roster: &Roster, keep: impl Fn(u32) -> bool) -> Vec<u32> {
-        let mut starts = Vec::new();
-        let (mut count, mut sum) = (0_usize, 0_usize);
+        let (mut starts, mut filling) = (Vec::new(), Filling::new(*self));
         for (number, target) in (0_u32..).zip(roster.iter()).filter(|(number, _)| keep(*number)) {
-            let own = (self.weigh)(target.id);
-            if starts.is_empty() || count == self.ids || sum.saturating_add(own) > self.weight {
+            if filling.begins_another(target.id) {
                 starts.push(number);
-                (count, sum) = (0, 0);
             }
-            count += 1;
-            sum = sum.saturating_add(own);
         }
         starts
+    }
+}
+
+/// A batch being filled.
+#[derive(Debug)]
+pub struct Filling {
+    capacity: Capacity,
+    count: usize,
+    sum: usize,
+}
+
+impl Filling {
+    /// No batch yet.
+    pub fn new(capacity: Capacity) -> Self {
+        Self { capacity, count: 0, sum: 0 }
+    }
+
+    /// Adds an id, and tells whether it is the first of another batch, since the one before has no room for it.
+    pub fn begins_another(&mut self, id: &str) -> bool {
+        if self.count > 0 && self.takes(id) {
+            return false;
+        }
+        (self.count, self.sum) = (1, (self.capacity.weigh)(id));
+        true
+    }
+
+    /// Adds an id if there is room for it, and tells whether there was.
+    pub fn takes(&mut self, id: &str) -> bool {
+        let sum = self.sum.saturating_add((self.capacity.weigh)(id));
+        let has_room = self.count < self.capacity.ids && sum <= self.capacity.weight;
+        if has_room {
+            (self.count, self.sum) = (self.count + 1, sum);
+        }
+        has_room
     }
 }

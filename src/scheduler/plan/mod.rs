@@ -2,7 +2,7 @@
 //! cuts its rounds by it, the daemon takes default ages and delays from it, `plan` prints it: one model, so they agree.
 //!
 //! In reading order: [`rounds`] cuts targets into batches; [`calls`] counts what a source calls in a world of given
-//! numbers; [`freshness`] says how late a change is seen; [`quota`] holds counts against what may be spent; [`advice`] says
+//! numbers, [`turns`] what a cadence changes of that; [`freshness`] says how late a change is seen; [`quota`] holds counts against what may be spent; [`advice`] says
 //! what to change so that it fits; [`outline`] puts a whole configuration together.
 //!
 //! Everything is counted twice: a floor, that is sure to be asked when all goes well and nobody is online, and a ceiling
@@ -25,6 +25,7 @@ pub mod freshness;
 pub mod outline;
 pub mod quota;
 pub mod rounds;
+pub mod turns;
 
 pub use calls::{Asking, World};
 pub use freshness::Delay;
@@ -101,7 +102,8 @@ impl<'a> Subject<'a> {
             costs.charges.retain(|charge| !matches!(charge.per, Per::Discovery(_)));
         }
         let asking = Asking::new(&steps, &source.roster, source.settings.interval, costs.charges)
-            .discovering(discover.map(|discover| discover.interval));
+            .discovering(discover.map(|discover| discover.interval))
+            .at_cadence(source.settings.cadence, &steps, &source.roster);
         Self {
             name: &source.settings.name,
             provider: source.kind.name(),
@@ -118,10 +120,10 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// What is sure: nobody is online, nothing fails, and lists hold the desktops that are watched.
+    /// What is sure: nobody is online or ever changes, nothing fails, and lists hold the desktops that are watched.
     pub fn least(&self) -> World {
         let listed = if self.kind == Kind::Desktop { u64::from(self.roster.len()) } else { 0 };
-        World { listed, ..World::default() }
+        World { listed, quiet: true, ..World::default() }
     }
 
     /// What may be, by these assumptions.
@@ -142,6 +144,7 @@ impl<'a> Subject<'a> {
             failing: assumptions.failing_share,
             refused: assumptions.refused_per_source.min(self.roster.len().into()),
             doors_shut: true,
+            quiet: false,
         }
     }
 
@@ -184,7 +187,9 @@ impl<'a> Inputs<'a> {
     pub fn new(payers: Vec<Payer<'a>>, subjects: Vec<Subject<'a>>) -> Self {
         let mut inputs =
             Self { payers, subjects, stretches: Vec::new(), left_out: Vec::new(), crowds: Vec::new() };
-        let least = inputs.least();
+        // Rounds take as long as they do before anybody is quiet.
+        let least: Vec<World> =
+            inputs.least().into_iter().map(|world| World { quiet: false, ..world }).collect();
         let accounts = 0..inputs.payers.len();
         let stretch = |account: usize| {
             let payer = &inputs.payers[account];
