@@ -57,3 +57,24 @@ impl Ask {
         matches!(self, Self::Batch { from, to } if from >= to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Change, Roster, TargetLabels};
+
+    #[test]
+    fn picked_targets_move_along_and_who_is_gone_falls_away() {
+        let roster = |ids: &str| {
+            let mut roster = Roster::new(0, 0);
+            for id in ids.split(',') {
+                roster.push(id, TargetLabels::default());
+            }
+            Arc::new(roster)
+        };
+        let change = Change::between(&roster("a,b,c,d"), &roster("b,d,x")).expect("a change");
+        let moved = |rows: &[u32]| Ask::Picked(Rows::new(rows.into())).moved(&change.moves);
+        assert_eq!(moved(&[0, 1, 3]), Ask::Picked(Rows::new([0, 1].into())));
+        assert!(moved(&[0, 2]).is_about_nobody());
+    }
+}

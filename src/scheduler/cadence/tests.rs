@@ -214,6 +214,33 @@ fn who_is_let_in_again_and_who_is_new_waits_for_a_turn_within_the_interval_and_d
 }
 
 #[test]
+fn what_is_not_handed_out_when_the_list_changes_is_about_those_who_stay() {
+    let whole = roster(100, 0, |_| false);
+    let Play { cadence, .. } = Play::new(SETTINGS, SECOND * 30, &whole);
+    let mut turns = turns::Turns::new(Arc::new(Mutex::new(cadence)));
+    let due = turns.prepare(START, START);
+    let (first, due) = turns.take(due).expect("a request is due at the start");
+    assert_eq!((first.rows[0], due), (0, START + SECOND * 10 / 4), "four in the first tick, evenly spread");
+    // All but every third of those that come next stay, and so does nobody of those after them.
+    let mut rest = Roster::new(0, 0);
+    for row in (0..20).filter(|row| row % 3 != 0) {
+        rest.push(whole.id(row), TargetLabels::default());
+    }
+    let change = Change::between(&whole, &rest).expect("a change");
+    turns.move_along(&change.moves);
+    lock(turns.kept()).replace(&change, 2);
+    let (second, due) = turns.take(due).expect("some of them stay");
+    let ids: Vec<&str> = second.rows.iter().map(|&row| change.new.id(row)).collect();
+    assert_eq!(ids, ["id-00010", "id-00011", "id-00013", "id-00014", "id-00016", "id-00017", "id-00019"]);
+    assert!(turns.take(due).is_none(), "the others of the tick are gone");
+    assert_eq!(
+        turns.prepare(due, START + SECOND * 5),
+        START + SECOND * 10,
+        "and the next one comes at its time"
+    );
+}
+
+#[test]
 fn a_targets_pace_is_told_with_its_next_turn() {
     let mut play = Play::new(SETTINGS, SECOND * 30, &roster(300, 0, |row| row == 7)).quiet();
     let turn = |play: &Play, row| play.cadence.turn(row, play.now);
