@@ -350,6 +350,7 @@ fn task(pool: Pool, sources: &[Source], telemetry: &Telemetry) -> SourceTask {
         members,
         requests,
         interval: first.settings.interval,
+        cadence: first.settings.cadence,
         priority: pool.priority,
         timeout: first.settings.timeout,
     }

@@ -137,6 +137,7 @@ fn facts(explanation: &Explanation) -> Vec<(&'static str, String)> {
     if e.priority != "normal" && !e.priority.is_empty() {
         rows.push(("priority", e.priority.clone()));
     }
+    rows.extend(e.cadence.clone().map(|words| ("cadence", words)));
     let reason = e.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     rows.push(("state", format!("{}{reason}: {}", e.state, e.because)));
     rows.extend(e.observed.as_ref().map(|seen| ("observed", observed(seen, e.max_age_seconds))));

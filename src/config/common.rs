@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Uri;
 use secrecy::SecretString;
 
+use super::cadence::{Cadence, outlasts, read_cadence};
 use super::keys::{Key, Need, Shape};
 use super::quotas;
 use super::reader::Reader;
@@ -88,6 +89,8 @@ pub struct SourceSettings {
     pub priority: Priority,
     /// How long an answer counts; `None`: three intervals (or planned rounds, if longer) and a timeout.
     pub max_age: Option<Duration>,
+    /// How often single targets are asked about, if not all at the interval.
+    pub cadence: Option<Cadence>,
 }
 
 /// Reads the keys of [`ACCOUNT_KEYS`] from an account's reader. `requests_per_second` is what the cloud allows, with a
@@ -118,8 +121,8 @@ pub fn read_source(reader: &Reader<'_>, name: &str) -> Option<SourceSettings> {
     let priority = reader.text("priority").and_then(|word| Priority::from_word(&word));
     let (arrive_delay, leave_delay) = (reader.duration("arrive_delay"), reader.duration("leave_delay"));
     let (interval, timeout) = (interval?, timeout?);
-    if max_age.is_some_and(|max_age| max_age < interval + timeout) {
-        complain_of_max_age(reader, interval + timeout);
+    let cadence = optional(reader, "cadence", |reader, _| read_cadence(reader, interval)).ok()?;
+    if !outlasts(reader, max_age, (interval, cadence.as_ref()), timeout) {
         return None;
     }
     Some(SourceSettings {
@@ -132,22 +135,8 @@ pub fn read_source(reader: &Reader<'_>, name: &str) -> Option<SourceSettings> {
         leave_delay: leave_delay?,
         priority: priority?,
         max_age,
+        cadence,
     })
-}
-
-/// Says that answers do not count long enough, where it can be mended: in the source if it gives any of the three, else
-/// once in `defaults` for all sources.
-fn complain_of_max_age(reader: &Reader<'_>, least: Duration) {
-    let message =
-        "max_age is shorter than interval and timeout together: targets would be unknown between answers";
-    let hint = format!("max_age must be at least {} here", humantime::format_duration(least));
-    let own = ["max_age", "interval", "timeout"].into_iter().find(|key| reader.has_own(key));
-    match (own, reader.value_of("max_age")) {
-        (None, Some(node)) => {
-            reader.context().problems.add_with_hint(node.place, "defaults.max_age", message, hint);
-        }
-        (own, _) => reader.complain(own.unwrap_or("max_age"), message, Some(hint)),
-    }
 }
 
 /// Something is wrong, and it was noted already.
@@ -351,6 +340,12 @@ pub const SOURCE_KEYS: &[Key] = &[
         shape: Shape::Choice(Priority::WORDS),
         need: Need::Default("normal"),
         doc: "high, normal or low: who is left out first where the quota does not suffice and the account says shed.",
+    },
+    Key {
+        name: "cadence",
+        shape: Shape::Map,
+        need: Need::Optional,
+        doc: "Lively targets are asked about more often and quiet ones less, within the requests of plain intervals.",
     },
     Key {
         name: "targets",

@@ -2,12 +2,14 @@
 //! every problem is collected with file, line, column, path and a hint.
 //!
 //! Reading order: [`tree`] (text to located nodes), [`keys`] (tables), [`reader`] (checked values), [`file`](mod@file) (the
-//! top level), [`common`], [`quotas`], [`targets`], [`target_files`] and [`discover`] (what every account and source has), [`problem`].
+//! top level), [`common`], [`quotas`], [`targets`], [`target_files`], [`discover`] and [`cadence`] (what every
+//! account and source has), [`problem`].
 //!
 //! This module knows the file's form, the common keys of accounts and sources, and [`Secret`]s. It knows no provider:
 //! `providers::configure` walks accounts and sources with these tools. It opens no port and sends nothing. No problem ever
 //! holds a secret or a file's content; a value is quoted only where it is short and its key is for no secret.
 
+pub mod cadence;
 pub mod common;
 pub mod discover;
 pub mod file;
@@ -25,6 +27,7 @@ pub(crate) mod testing;
 pub mod tree;
 mod written;
 
+pub use cadence::Cadence;
 pub use common::{AccountSettings, SourceSettings, read_account, read_source};
 pub use discover::{Discover, Filter};
 pub use file::{Named, TopLevel};

@@ -51,6 +51,9 @@ pub struct Explanation {
     pub last_change: Option<String>,
     /// Its priority, should the account's budget not suffice for everybody: high, normal or low.
     pub priority: String,
+    /// How lively it is and why, and how often that makes it asked about, in words; in a source with a cadence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cadence: Option<String>,
     /// Connections or sessions now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u16>,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Cloud, Configured, Per, ProviderKind, REGISTRY, Session, View};
+use super::{Cloud, Configured, Per, ProviderKind, REGISTRY, Session, Step, View};
 use crate::config::common::{self, ACCOUNT_KEYS, DEFAULTS_KEYS, SOURCE_KEYS};
 use crate::config::file::{self, Named};
 use crate::config::quotas::QUOTAS;
@@ -178,6 +178,12 @@ fn read_source(
         let account = &seat.accounts[number];
         Some((number, kind.configure(&reader, &account.settings, &account.session)?))
     });
+    let has_turns = configured.as_ref().is_none_or(|(_, one)| asks_in_batches(&one.provider.round()));
+    if !has_turns && reader.has("cadence") {
+        let message =
+            format!("{} asks about all targets at once, so that none has turns of its own", kind.name());
+        reader.complain("cadence", message, Some("remove `cadence`, and let `interval` suit all".to_owned()));
+    }
     let accepts = |id: &str| match &configured {
         Some((_, configured)) => configured.provider.accepts(id),
         None => Ok(()),
@@ -210,6 +216,11 @@ fn asks(reader: &Reader<'_>, kind: &dyn ProviderKind) -> String {
     let views = kind.view_keys();
     let own = kind.keys().iter().filter(|key| !views.contains(&key.name));
     own.fold(kind.name().to_owned(), |asks, key| format!("{asks} {}: {}", key.name, reader.written(key.name)))
+}
+
+/// Whether a round asks about some of the targets at a time.
+fn asks_in_batches(round: &[Step]) -> bool {
+    round.iter().any(|step| matches!(step, Step::Batches { .. }))
 }
 
 fn find_account(

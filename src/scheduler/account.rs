@@ -22,7 +22,7 @@ use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
 use super::rounds::End;
 use super::shedding::{self, Want};
-use super::{AccountTask, Member, Shared, SourceTask, plan};
+use super::{AccountTask, Member, Shared, SourceTask, cadence, plan};
 use crate::domain::{ClockOffset, Fault, Moment, Target, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::{Gate, Net, Question, Step, View};
@@ -86,7 +86,8 @@ impl Polling {
         discovery::begin(&task.sources, &mut line, now);
         let mut book = Book::new(task.name.clone(), &task.sources);
         book.resume(&task.sources, &shared.store);
-        let board = Arc::new(Board::new(task.name.clone(), &task.sources, now));
+        let cadences = cadence::begin(&task.sources, &mut line, now);
+        let board = Arc::new(Board::new(task.name.clone(), &task.sources, cadences, now));
         let changes = Changes::new(task.sources.len());
         let full = task.quota.sustained_per_second();
         let mut polling = Self {
@@ -136,7 +137,7 @@ impl Polling {
             } else if replaced != Some(number) {
                 info!(%account, source = %name, targets, "the budget suffices for all targets again");
             }
-            self.line.recut(number, rhythm.clone());
+            self.line.recut(number, rhythm.clone(), &shed);
             source.shed(&self.shared.store, &shed);
             self.board.leave_out(number, shed, rhythm, self.line.standing(number));
         }
@@ -269,7 +270,7 @@ impl Polling {
             Ask::Detail(row) => {
                 source.failed(&self.shared.store, now, std::iter::once(row), Fault::Forbidden);
             }
-            Ask::Batch { .. } => {}
+            Ask::Batch { .. } | Ask::Picked(_) => {}
         }
         self.ended(job, End::GivenUp, now.tick);
         self.board.skipped(job, self.line.take_put_back(), now, self.line.standing(job.source));
@@ -291,7 +292,7 @@ impl Polling {
             let targets: Vec<Target<'_>> = rows.iter().map(|&row| roster.target(row)).collect();
             let views: Vec<View<'_>> = source.members.iter().map(Member::view).collect();
             let question = match job.ask {
-                Ask::Batch { .. } | Ask::Solo(_) => Question::Batch(&targets),
+                Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_) => Question::Batch(&targets),
                 Ask::Detail(row) => Question::Detail(roster.target(row)),
                 Ask::Discover(member) => Question::Discover(source.members[member].lens),
                 Ask::Step(step) => match source.steps[step] {
@@ -385,7 +386,7 @@ impl Polling {
             source.requests = requests;
             source.provider.replaced(&change);
             self.book.replace(number, &change.moves);
-            self.line.replace(number, &change.moves, rhythm.clone(), change.new.len(), now.tick);
+            self.line.replace(number, &change, rhythm.clone(), now.tick);
             self.board.replace(number, &change, rhythm, self.line.standing(number));
             self.board.put_back(self.line.take_put_back());
             self.changes.replaced(number, &change);

@@ -4,7 +4,8 @@
 //! Receipts are kept once for each question, not for each of its targets: a target finds its batch by its number. Answers
 //! and failures stand apart, so that answers push no failure out. What is kept of single targets (details, refused ids, bad
 //! rows) and of questions is bounded by [`NOTES_MAX`]; beyond it, the oldest is forgotten. A question costs at most 350
-//! bytes, and 1,200 once it has failed three times: 3.5 to 12 bytes a target with batches of a hundred.
+//! bytes, and 1,200 once it has failed three times: 3.5 to 12 bytes a target with batches of a hundred. Where a source has a
+//! cadence, a question's targets are kept with it, which takes up to 24 bytes a target more.
 //!
 //! It decides nothing, and nothing waits under its lock.
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use super::SourceTask;
 use super::booking::{Done, left_out, speaks_of_presence};
 use super::breaker::Breaker;
+use super::cadence::{Kept, Turn};
 use super::line::{Ask, Job, Standing};
 use super::plan::Rhythm;
 use super::shedding::Shed;
@@ -67,6 +69,8 @@ pub struct About {
     pub together: Arc<[String]>,
     /// Its place in the round.
     pub place: Place,
+    /// Its turns, in a source with a cadence.
+    pub turn: Option<Turn>,
     /// The last answers, newest first.
     pub answers: Vec<Note>,
     /// The last failures, newest first.
@@ -130,9 +134,10 @@ struct Inner {
 }
 
 impl Board {
-    /// An empty board for an account with these sources.
-    pub fn new(account: Arc<str>, sources: &[SourceTask], now: Tick) -> Self {
-        let sheets = sources.iter().map(|source| Sheet::new(source, now)).collect();
+    /// An empty board for an account with these sources, and what their turns are decided by.
+    pub fn new(account: Arc<str>, sources: &[SourceTask], cadences: Vec<Option<Kept>>, now: Tick) -> Self {
+        let sheet = |(source, cadence)| Sheet::new(source, cadence, now);
+        let sheets = sources.iter().zip(cadences).map(sheet).collect();
         Self { account, inner: Mutex::new(Inner { paused: None, refusal: None, sheets }) }
     }
 
@@ -275,12 +280,13 @@ impl Board {
             account: self.account.clone(),
             interval: sheet.interval,
             place: sheet.place(row),
+            turn: sheet.turn(row, now.tick),
             priority: sheet.priority(row),
             left_out: sheet.left_out(),
             together: sheet.together.clone(),
             answers: newest_first(answers),
             failures: newest_first(failures),
-            coming: sheet.coming(row),
+            coming: sheet.coming(row, now.tick),
             paused: inner
                 .paused
                 .into_iter()
@@ -329,7 +335,7 @@ fn row_faults(done: &Done, source: &SourceTask) -> Vec<(u32, Fault, Arc<str>)> {
     let rows = answer.rows.iter().filter_map(|(row, seen)| Some((row.index, seen.as_ref().err().copied()?)));
     let mine = |row: &u32| *row < source.roster.len();
     let mut faults: Vec<_> = rows.filter(|(row, _)| mine(row)).take(NOTES_MAX).map(bad).collect();
-    if matches!(done.job.ask, Ask::Batch { .. } | Ask::Solo(_)) {
+    if done.job.ask.is_batch() || matches!(done.job.ask, Ask::Solo(_)) {
         let silent = |row| (row, Fault::BadAnswer, Arc::clone(&silent));
         faults.extend(left_out(done, answer).take(NOTES_MAX).map(silent));
     }

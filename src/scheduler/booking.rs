@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::SourceTask;
 use super::breaker::{Breaker, Failed};
 use super::discovery;
-use super::line::{Ask, Job, Line};
+use super::line::{Ask, Job, Line, Rows};
 use super::pause;
 use super::rounds::End;
 use super::sessions::SessionLedger;
@@ -129,6 +129,10 @@ impl Book {
             Ask::Batch { from, to } => {
                 (from..to).filter(|row| !refused.contains(row) && !shed.contains(*row)).collect()
             }
+            Ask::Picked(ref rows) => {
+                let is_asked = |row: &u32| !refused.contains(row) && !shed.contains(*row);
+                rows.iter().copied().filter(is_asked).collect()
+            }
             Ask::Solo(row) | Ask::Detail(row) if shed.contains(row) => Vec::new(),
             Ask::Solo(row) | Ask::Detail(row) => vec![row],
             Ask::Step(_) | Ask::Discover(_) => Vec::new(),
@@ -152,7 +156,7 @@ impl Book {
         match job.ask {
             Ask::Solo(_) => line.again(job.clone(), now + refused_pause(source)),
             Ask::Step(_) => line.step_done(job.source, now),
-            Ask::Batch { .. } | Ask::Detail(_) | Ask::Discover(_) => {}
+            Ask::Batch { .. } | Ask::Picked(_) | Ask::Detail(_) | Ask::Discover(_) => {}
         }
     }
 
@@ -216,6 +220,8 @@ impl Book {
         let number = done.job.source;
         let as_of = done.receipt.as_of.unwrap_or(done.began);
         source.came(store, as_of, done.ended, &answer.rows);
+        let seen = answer.rows.iter().filter_map(|(row, seen)| Some((row.index, seen.as_ref().ok()?.online)));
+        line.answered(number, seen, done.ended.tick);
         source.heard(store, as_of);
         for row in &answer.details {
             line.detail(number, row.index);
@@ -233,7 +239,7 @@ impl Book {
                 ledger.passed(as_of.unix_ms);
             }
         }
-        if matches!(done.job.ask, Ask::Batch { .. } | Ask::Solo(_)) {
+        if done.job.ask.is_batch() || matches!(done.job.ask, Ask::Solo(_)) {
             source.failed(store, as_of, left_out(done, answer), Fault::BadAnswer);
         }
         let refused = answer.rows.iter().filter(|(_, seen)| *seen == Err(Fault::RefusedId));
@@ -264,7 +270,7 @@ impl Book {
             }
             Ask::Step(_) => {}
             // The others will not be asked about either.
-            Ask::Batch { .. } | Ask::Solo(_) if failure.fault == Fault::Forbidden => {
+            Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_) if failure.fault == Fault::Forbidden => {
                 source.all_failed(store, at, failure.fault);
                 source.silent(store);
             }
@@ -294,7 +300,7 @@ impl Book {
         let number = done.job.source;
         let now = done.ended.tick;
         match (&done.job.ask, done.rows.as_slice()) {
-            (Ask::Batch { .. } | Ask::Solo(_), &[row]) => {
+            (Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_), &[row]) => {
                 if self.sources[number].refused.insert(row) {
                     let (source, id) = (&source.name, source.roster.id(row));
                     warn!(%source, id, "the provider refuses this id; correct or remove the target");
@@ -304,9 +310,19 @@ impl Book {
                 line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0, round: None }, due);
                 Some(End::Answered)
             }
-            (&Ask::Batch { from, to }, rows) if rows.len() > 1 => {
-                let middle = rows[rows.len() / 2];
-                for ask in [Ask::Batch { from, to: middle }, Ask::Batch { from: middle, to }] {
+            (ask, rows) if rows.len() > 1 => {
+                let middle = rows.len() / 2;
+                let halves = match *ask {
+                    Ask::Batch { from, to } => {
+                        let middle = rows[middle];
+                        [Ask::Batch { from, to: middle }, Ask::Batch { from: middle, to }]
+                    }
+                    Ask::Picked(_) => {
+                        [&rows[..middle], &rows[middle..]].map(|half| Ask::Picked(Rows::new(half.into())))
+                    }
+                    _ => return None,
+                };
+                for ask in halves {
                     line.again(Job { source: number, ask, attempt: 0, round: done.job.round }, now);
                 }
                 Some(End::PutBack)
@@ -455,6 +471,7 @@ mod tests {
             }],
             requests: 1,
             interval: MINUTE,
+            cadence: None,
             priority: crate::domain::Priority::Normal,
             timeout: MINUTE,
         };

@@ -190,7 +190,7 @@ impl Breaker {
 
 fn key(job: &Job) -> (usize, What) {
     let what = match job.ask {
-        Ask::Batch { .. } | Ask::Solo(_) => What::Batches,
+        Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_) => What::Batches,
         Ask::Step(step) => What::Step(step),
         Ask::Detail(_) => What::Details,
         Ask::Discover(_) => What::Discovery,

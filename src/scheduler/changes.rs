@@ -194,7 +194,9 @@ impl AccountTask {
         let wanted: f64 = self.sources.iter().map(wanted).sum();
         let stretch = plan::stretch(wanted, self.quota.sustained_per_second());
         for source in &self.sources {
-            let max_age = plan::default_max_age(source.interval.mul_f64(stretch), source.timeout);
+            let slowest = source.cadence.map_or(source.interval, |cadence| cadence.slowest);
+            let round = source.interval.mul_f64(stretch).max(slowest);
+            let max_age = plan::default_max_age(round, source.timeout);
             for Member { roster, .. } in source.members.iter().filter(|member| member.max_age.is_none()) {
                 store.lengthen_max_age(roster.source(), roster.generation(), max_age);
             }

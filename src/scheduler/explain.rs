@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::board::{About, Coming, Note, Place};
+use super::cadence::{Pace, Turn};
 use super::line::Ask;
 use super::pause::ATTEMPTS;
 use crate::domain::explanation::{Attempt, Counters, Explanation, Next, Observed, Settling, Start};
@@ -64,6 +65,7 @@ pub fn explain(subject: &Subject<'_>, now: Moment) -> Explanation {
         last_seen: view.last_seen_s.map(seconds),
         last_change: view.last_change_s.map(seconds),
         priority: about.priority.as_str().to_owned(),
+        cadence: about.turn.map(|turn| turns(&turn, &human(about.interval))),
         connections: view.connections,
         start: view
             .started_s
@@ -211,13 +213,43 @@ fn question(note: &Note, about: &About, spec: &SourceSpec) -> String {
             let part = if (from, to) == (whole_from, whole_to) { "" } else { "part of " };
             format!("{part}batch {} of {of}", number + 1)
         }
+        (Ask::Picked(rows), _) => format!("a batch of {}, picked by cadence", rows.len()),
         _ => "all targets".to_owned(),
+    }
+}
+
+/// What a target's turns depend on.
+fn turns(turn: &Turn, interval: &str) -> String {
+    let Turn { pace, settings, .. } = turn;
+    let (fastest, slowest) = (human(settings.fastest), human(settings.slowest));
+    let (lively_for, quiet_after) = (human(settings.lively_for), human(settings.quiet_after));
+    let often =
+        format!("asked about every {fastest} as far as quiet targets leave requests, else every {interval}");
+    match *pace {
+        Pace::High => format!("it is lively, since its priority is high: {often}"),
+        Pace::Changed(ago) => format!(
+            "it is lively, since answers changed {} ago (less than {lively_for}): {often}",
+            human(ago)
+        ),
+        Pace::Regular => format!(
+            "it is neither lively (changed within {lively_for}) nor quiet (unchanged for {quiet_after}): asked about every \
+             {interval}"
+        ),
+        Pace::Quiet(since) => format!(
+            "it is quiet, since answers have not changed for {} ({quiet_after} or more): asked about every {slowest} at the \
+             latest",
+            human(since)
+        ),
     }
 }
 
 fn next(about: &About, spec: &SourceSpec, times: Times) -> Next {
     let interval = human(about.interval);
     let regular = match &about.place {
+        _ if about.turn.is_some_and(|turn| matches!(turn.pace, Pace::High | Pace::Changed(_))) => {
+            "a turn before its interval is over, if quiet targets leave a request for it".to_owned()
+        }
+        _ if about.turn.is_some() => "its turn by its cadence, at the latest".to_owned(),
         Place::Batch { number, of: 1, .. } if *number == 0 => {
             format!("all targets are asked about in one question every {interval}")
         }
@@ -392,6 +424,7 @@ mod tests {
             priority: crate::domain::Priority::Normal,
             left_out: (0, 50),
             place: Place::Batch { number: 2, of: 5, from: 20, to: 30 },
+            turn: None,
             answers: Vec::new(),
             failures: Vec::new(),
             coming,

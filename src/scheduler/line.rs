@@ -8,9 +8,12 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::time::Duration;
 
+pub use super::ask::{Ask, Rows};
+use super::cadence::{self, turns::Turns};
 use super::plan::Rhythm;
 use super::rounds::{End, Rounds};
-use crate::domain::{Moves, Tick};
+use super::shedding::Shed;
+use crate::domain::{Change, Moves, Tick};
 
 /// How much of an interval a source may be behind its beat and still catch up; beyond that the beat is moved.
 const SLACK: u32 = 10;
@@ -38,51 +41,11 @@ pub struct Job {
     pub round: Option<u32>,
 }
 
-/// What a question is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ask {
-    /// Targets `from..to`.
-    Batch {
-        /// The first target.
-        from: u32,
-        /// One past the last target.
-        to: u32,
-    },
-    /// The step of the round with this number, a listing or a log.
-    Step(usize),
-    /// The detail of one target.
-    Detail(u32),
-    /// One target that a batch was refused for, alone.
-    Solo(u32),
-    /// Which targets there are, as the member of the pool with this number sees them; outside of rounds.
-    Discover(usize),
-}
-
 impl Job {
     /// The same question about other targets of its source; `None` when nobody is left whom it concerns.
     fn moved(self, moves: &Moves) -> Option<Self> {
         let ask = self.ask.moved(moves);
         (!ask.is_about_nobody()).then_some(Self { ask, ..self })
-    }
-}
-
-impl Ask {
-    /// The same about other targets of the source. About nobody, if those whom it concerned are gone.
-    #[must_use]
-    pub fn moved(&self, moves: &Moves) -> Self {
-        let nobody = Self::Batch { from: 0, to: 0 };
-        match *self {
-            Self::Batch { from, to } => Self::Batch { from: moves.place(from), to: moves.place(to) },
-            Self::Detail(row) => moves.index(row).map_or(nobody, Self::Detail),
-            Self::Solo(row) => moves.index(row).map_or(nobody, Self::Solo),
-            Self::Step(step) => Self::Step(step),
-            Self::Discover(member) => Self::Discover(member),
-        }
-    }
-
-    /// Whether nobody is concerned.
-    pub fn is_about_nobody(&self) -> bool {
-        matches!(self, Self::Batch { from, to } if from >= to)
     }
 }
 
@@ -100,6 +63,8 @@ struct Beat {
     /// When the round under way began.
     began: Tick,
     rounds: Rounds,
+    /// Who is asked about when, where that is not the same for all.
+    turns: Option<Turns>,
 }
 
 /// The questions of one account, by due time.
@@ -159,8 +124,31 @@ impl Line {
     /// Adds a source whose first question is due at `start`. `steps` is the number of steps of its round.
     pub fn add(&mut self, rhythm: Rhythm, steps: usize, targets: u32, interval: Duration, start: Tick) {
         let (due, began, rounds) = (start, start, Rounds::default());
-        let beat = Beat { rhythm, steps, targets, interval, cursor: 0, due, waiting: false, began, rounds };
+        let beat = Beat {
+            rhythm,
+            steps,
+            targets,
+            interval,
+            cursor: 0,
+            due,
+            waiting: false,
+            began,
+            rounds,
+            turns: None,
+        };
         self.beats.push(beat);
+    }
+
+    /// Asks about a source's targets by these turns instead of in whole rounds.
+    pub fn take_turns(&mut self, source: usize, turns: Turns) {
+        self.beats[source].turns = Some(turns);
+    }
+
+    /// Notes what an answer says of a target: whoever changes has turns more often, where a source has turns.
+    pub fn answered(&mut self, source: usize, rows: impl Iterator<Item = (u32, bool)>, now: Tick) {
+        let Some(turns) = &self.beats[source].turns else { return };
+        let mut cadence = cadence::lock(turns.kept());
+        rows.for_each(|(row, online)| cadence.answered(row, online, now));
     }
 
     /// When the next question is due; `None` while every source waits for an answer.
@@ -173,6 +161,11 @@ impl Line {
     /// Takes the question that has been due longest, if any is due at `now`; a detail when there is none, or when details
     /// have waited for their turn.
     pub fn next(&mut self, now: Tick) -> Option<Job> {
+        for beat in self.beats.iter_mut().filter(|beat| beat.targets > 0) {
+            if let Some(turns) = &mut beat.turns {
+                beat.due = turns.prepare(beat.due, now);
+            }
+        }
         let details_turn = self.turn + 1 >= DETAIL_TURN && !self.details.is_empty();
         let other = if details_turn { None } else { self.longest_due(now) };
         if let Some(job) = other {
@@ -199,9 +192,12 @@ impl Line {
         }
     }
 
-    /// Goes on with another cut of a source's targets, at the same place of its round.
-    pub fn recut(&mut self, source: usize, rhythm: Rhythm) {
+    /// Goes on with another cut of a source's targets, those without whom it is left out, at the same place of its round.
+    pub fn recut(&mut self, source: usize, rhythm: Rhythm, shed: &Shed) {
         let beat = &mut self.beats[source];
+        if let Some(turns) = &beat.turns {
+            cadence::lock(turns.kept()).leave_out(shed.clone(), rhythm.batches());
+        }
         if let (Rhythm::Spread { starts: old }, Rhythm::Spread { starts }) = (&beat.rhythm, &rhythm) {
             let next = old.get(beat.cursor).copied().unwrap_or(0);
             beat.cursor = starts.partition_point(|&start| start <= next).saturating_sub(1);
@@ -232,8 +228,13 @@ impl Line {
     /// Goes on with other targets of a source: its beat keeps its place, what was put back and the details that wait move
     /// along, and those of targets that are gone fall away. Newcomers are asked about at once when they are few, and in
     /// their turn else.
-    pub fn replace(&mut self, source: usize, moves: &Moves, rhythm: Rhythm, targets: u32, now: Tick) {
+    pub fn replace(&mut self, source: usize, change: &Change, rhythm: Rhythm, now: Tick) {
+        let (moves, targets) = (&*change.moves, change.new.len());
         let beat = &mut self.beats[source];
+        if let Some(turns) = &mut beat.turns {
+            turns.move_along(moves);
+            cadence::lock(turns.kept()).replace(change, rhythm.batches());
+        }
         if let Rhythm::Spread { starts } = &beat.rhythm {
             let next = moves.place(starts.get(beat.cursor).copied().unwrap_or(0));
             beat.cursor = match &rhythm {
@@ -265,11 +266,20 @@ impl Line {
 
     /// Asks about the targets from `first` on before their turn, unless they are many.
     fn welcome(&mut self, source: usize, first: u32, now: Tick) {
-        let Beat { rhythm: Rhythm::Spread { starts }, targets, .. } = &self.beats[source] else { return };
+        let Beat { rhythm: Rhythm::Spread { starts }, targets, turns, .. } = &self.beats[source] else {
+            return;
+        };
         let ends = starts.iter().skip(1).copied().chain([*targets]);
         let batches = starts.iter().copied().zip(ends).filter(|&(_, to)| to > first);
-        let asks: Vec<Ask> = batches.map(|(from, to)| Ask::Batch { from: from.max(first), to }).collect();
+        let ask = |(from, to): (u32, u32)| match turns {
+            Some(_) => Ask::Picked(Rows::new((from.max(first)..to).collect())),
+            None => Ask::Batch { from: from.max(first), to },
+        };
+        let asks: Vec<Ask> = batches.map(ask).collect();
         if asks.len() <= WELCOME_MAX {
+            if let Some(turns) = turns {
+                cadence::lock(turns.kept()).welcomed(first, now);
+            }
             for ask in asks {
                 self.again(Job { source, ask, attempt: 0, round: None }, now);
             }
@@ -303,8 +313,8 @@ impl Line {
             .filter(|&n| self.beats[n].due <= now);
         let left = self.left.peek().map(|Reverse(left)| left.due).filter(|&due| due <= now);
         match (beat, left) {
-            (Some(n), Some(due)) if self.beats[n].due < due => Some(self.step(n, now)),
-            (Some(n), None) => Some(self.step(n, now)),
+            (Some(n), Some(due)) if self.beats[n].due < due => self.step(n, now),
+            (Some(n), None) => self.step(n, now),
             (_, Some(_)) => self.left.pop().map(|Reverse(left)| left.job),
             (None, None) => None,
         }
@@ -316,9 +326,15 @@ impl Line {
         Some(Job { source, ask: Ask::Detail(index), attempt: 0, round: None })
     }
 
-    fn step(&mut self, source: usize, now: Tick) -> Job {
+    fn step(&mut self, source: usize, now: Tick) -> Option<Job> {
         let questions = self.questions(source);
         let beat = &mut self.beats[source];
+        if let Some(turns) = &mut beat.turns {
+            let (picked, due) = turns.take(beat.due)?;
+            beat.due = due;
+            let round = Some(beat.rounds.asked(picked.first, picked.last, now));
+            return Some(Job { source, ask: Ask::Picked(picked.rows), attempt: 0, round });
+        }
         let round = Some(beat.rounds.asked(beat.cursor == 0, beat.cursor + 1 == questions, now));
         let ask = match &beat.rhythm {
             Rhythm::Spread { starts } => {
@@ -335,7 +351,7 @@ impl Line {
                 Ask::Step(beat.cursor - 1)
             }
         };
-        Job { source, ask, attempt: 0, round }
+        Some(Job { source, ask, attempt: 0, round })
     }
 }
 

@@ -221,6 +221,7 @@ mod tests {
             members: rosters.iter().map(member).collect(),
             requests: 1,
             interval: Duration::from_secs(60),
+            cadence: None,
             priority: Priority::Normal,
             timeout: Duration::from_secs(10),
         };

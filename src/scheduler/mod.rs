@@ -1,8 +1,10 @@
 //! Decides what is asked when, asks it within budget, and books the answers. One [`Polling`] an account; all of them run
 //! on one thread.
 //!
-//! In reading order: [`pools`] says which sources are asked together; [`packing`] puts targets into batches; [`shedding`] says whom not to ask where the budget does not
-//! suffice; [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next; [`rounds`] how
+//! In reading order: [`pools`] says which sources are asked together; [`packing`] puts targets into batches; [`shedding`]
+//! says whom not to ask where the budget does not
+//! suffice; [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next, and [`cadence`]
+//! which targets are asked about more and less often than others; [`rounds`] how
 //! long rounds take; [`budget`]
 //! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
 //! follows from an answer or a failure; [`members`] tells it to each source; [`sessions`] counts what histories tell, once; [`changes`]
@@ -15,6 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Cadence;
 use crate::domain::{Priority, Quota, Roster};
 use crate::ports::{Ports, Transport};
 use crate::providers::{Provider, ProviderKind, Step};
@@ -22,10 +25,12 @@ use crate::store::Store;
 use crate::telemetry::Telemetry;
 
 pub mod account;
+mod ask;
 pub mod board;
 pub mod booking;
 pub mod breaker;
 pub mod budget;
+pub mod cadence;
 pub mod changes;
 pub mod discovery;
 pub mod explain;
@@ -94,6 +99,8 @@ pub struct SourceTask {
     pub requests: u64,
     /// How often every target is asked about.
     pub interval: Duration,
+    /// How often single targets are asked about, if not all at the interval.
+    pub cadence: Option<Cadence>,
     /// Who is left out first.
     pub priority: Priority,
     /// How long one request may take.

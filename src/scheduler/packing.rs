@@ -32,19 +32,50 @@ impl Capacity {
     /// Cuts a roster into batches, of the targets to `keep` only: the first target of each batch, in order. Leaving targets
     /// out never makes more batches.
     pub fn cut(&self, roster: &Roster, keep: impl Fn(u32) -> bool) -> Vec<u32> {
-        let mut starts = Vec::new();
-        let (mut count, mut sum, mut part) = (0_usize, 0_usize, "");
+        let (mut starts, mut filling) = (Vec::new(), Filling::new(*self));
         for (number, target) in (0_u32..).zip(roster.iter()).filter(|(number, _)| keep(*number)) {
-            let (own, its) = ((self.weigh)(target.id), (self.apart)(target.id));
-            let fits = count < self.ids && sum.saturating_add(own) <= self.weight && part == its;
-            if starts.is_empty() || !fits {
+            if filling.begins_another(target.id) {
                 starts.push(number);
-                (count, sum, part) = (0, 0, its);
             }
-            count += 1;
-            sum = sum.saturating_add(own);
         }
         starts
+    }
+}
+
+/// A batch being filled.
+#[derive(Debug)]
+pub struct Filling<'a> {
+    capacity: Capacity,
+    count: usize,
+    sum: usize,
+    /// What its ids have in common.
+    part: &'a str,
+}
+
+impl<'a> Filling<'a> {
+    /// No batch yet.
+    pub fn new(capacity: Capacity) -> Self {
+        Self { capacity, count: 0, sum: 0, part: "" }
+    }
+
+    /// Adds an id, and tells whether it is the first of another batch, since the one before has no room for it.
+    pub fn begins_another(&mut self, id: &'a str) -> bool {
+        if self.count > 0 && self.takes(id) {
+            return false;
+        }
+        (self.count, self.sum, self.part) = (1, (self.capacity.weigh)(id), (self.capacity.apart)(id));
+        true
+    }
+
+    /// Adds an id if there is room for it, and tells whether there was.
+    pub fn takes(&mut self, id: &str) -> bool {
+        let sum = self.sum.saturating_add((self.capacity.weigh)(id));
+        let is_alike = self.part == (self.capacity.apart)(id);
+        let has_room = self.count < self.capacity.ids && sum <= self.capacity.weight && is_alike;
+        if has_room {
+            (self.count, self.sum) = (self.count + 1, sum);
+        }
+        has_room
     }
 }
 

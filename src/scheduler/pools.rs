@@ -82,7 +82,7 @@ pub fn pools(sources: &[Source]) -> Vec<Pool> {
     let mut pools: Vec<Vec<usize>> = Vec::new();
     for (number, source) in sources.iter().enumerate() {
         let settings = &source.settings;
-        let rhythm = (settings.interval, settings.timeout);
+        let rhythm = (settings.interval, settings.timeout, settings.cadence);
         let place = *places.entry((source.account, rhythm, &source.asks)).or_insert(pools.len());
         if place == pools.len() {
             pools.push(Vec::new());

@@ -44,7 +44,8 @@ pub struct Shed {
 }
 
 impl Shed {
-    fn new(targets: u32, is_shed: impl Fn(u32) -> bool) -> Self {
+    /// Those of so many targets of whom this is true.
+    pub(super) fn of(targets: u32, is_shed: impl Fn(u32) -> bool) -> Self {
         let mut bits = vec![0_u64; targets.div_ceil(64) as usize];
         let mut count = 0;
         for index in (0..targets).filter(|&index| is_shed(index)) {
@@ -141,7 +142,7 @@ impl Want<'_> {
 
     fn shed(&self, taken: [u32; Priority::ALL.len()]) -> Shed {
         let is_asked = self.first(taken);
-        Shed::new(self.roster.len(), |index| !is_asked(index))
+        Shed::of(self.roster.len(), |index| !is_asked(index))
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use super::SourceTask;
 use super::board::{Coming, FAILURES_KEPT, NOTES_MAX, Note, Paused, Place};
+use super::cadence::notes::PickedNotes;
+use super::cadence::{self, Kept, Turn};
 use super::line::{Ask, Job, Standing};
 use super::plan::{Rhythm, rhythm};
 use super::pools::Joining;
@@ -50,6 +52,8 @@ pub(super) struct Sheet {
     failures: Recent<VecDeque<Note>>,
     row_answers: Recent<Vec<Note>>,
     pub(super) row_failures: Recent<VecDeque<Note>>,
+    /// What turns are decided by, and what came of them; in a source with a cadence.
+    turns: Option<(Kept, PickedNotes)>,
 }
 
 /// The entries that were changed last, [`NOTES_MAX`] of them.
@@ -61,7 +65,7 @@ pub(super) struct Recent<V> {
 }
 
 impl Sheet {
-    pub(super) fn new(source: &SourceTask, now: Tick) -> Self {
+    pub(super) fn new(source: &SourceTask, cadence: Option<Kept>, now: Tick) -> Self {
         let word = |step: &Step| match step {
             Step::Batches { .. } => "batches",
             Step::Listing { .. } => "listing",
@@ -89,6 +93,7 @@ impl Sheet {
             failures: Recent::default(),
             row_answers: Recent::default(),
             row_failures: Recent::default(),
+            turns: cadence.map(|cadence| (cadence, PickedNotes::new(source.roster.len()))),
         }
     }
 
@@ -102,6 +107,9 @@ impl Sheet {
         let put_back = std::mem::take(&mut self.put_back).into_iter();
         self.put_back = put_back.map(|(ask, again)| (ask.moved(moves), again)).collect();
         self.put_back.remove(&NOBODY);
+        if let Some((_, notes)) = &mut self.turns {
+            notes.replace(moves, change.new.len());
+        }
         self.renumber(|note| note.moved(moves));
         let kept = |row: u32| moves.index(row);
         for (row, notes) in self.row_answers.take().filter_map(|(row, notes)| Some((kept(row)?, notes))) {
@@ -184,9 +192,16 @@ impl Sheet {
         let row_alone = match (&note.ask, &note.failure, rows) {
             (Ask::Solo(row) | Ask::Detail(row), ..) => Some(*row),
             // The last half: the refused id stands alone in it.
-            (Ask::Batch { .. }, Some((Fault::RefusedId, _)), &[row]) => Some(row),
+            (Ask::Batch { .. } | Ask::Picked(_), Some((Fault::RefusedId, _)), &[row]) => Some(row),
             _ => None,
         };
+        if let (Some((_, notes)), None, Ask::Picked(_)) = (&mut self.turns, row_alone, &note.ask) {
+            match note.failure {
+                Some(_) => notes.failed(note, self.rhythm.batches()),
+                None => notes.answered(note, rows),
+            }
+            return;
+        }
         let question = self.question(&note.ask);
         match (row_alone, note.failure.is_some()) {
             (Some(row), true) => push(self.row_failures.touch(row), note),
@@ -201,7 +216,7 @@ impl Sheet {
         match *ask {
             Ask::Batch { from, .. } => self.batch(from).map_or(0, |(number, ..)| number),
             Ask::Step(step) => u32::try_from(step).unwrap_or(u32::MAX),
-            Ask::Solo(_) | Ask::Detail(_) | Ask::Discover(_) => 0,
+            Ask::Picked(_) | Ask::Solo(_) | Ask::Detail(_) | Ask::Discover(_) => 0,
         }
     }
 
@@ -219,6 +234,12 @@ impl Sheet {
             };
             covers && left_out_since.is_none_or(|since| note.ended.tick <= since)
         };
+        if let Some((_, notes)) = &self.turns {
+            let (answer, failed) = notes.of(row);
+            answers.extend(answer.into_iter().filter(concerns).cloned());
+            failures.extend(failed.filter(concerns).cloned());
+            return (answers, failures);
+        }
         let questions = match self.batch(row) {
             Some((number, ..)) => number..number + 1,
             None => 0..u32::try_from(self.steps.len()).unwrap_or(u32::MAX),
@@ -235,12 +256,19 @@ impl Sheet {
         self.put_back.contains_key(&solo) || self.under_way.iter().any(|(ask, _)| *ask == solo)
     }
 
-    pub(super) fn coming(&self, row: u32) -> Coming {
+    /// A target's turns, in a source with a cadence.
+    pub(super) fn turn(&self, row: u32, now: Tick) -> Option<Turn> {
+        let (cadence, _) = self.turns.as_ref()?;
+        Some(cadence::lock(cadence).turn(row, now))
+    }
+
+    pub(super) fn coming(&self, row: u32, now: Tick) -> Coming {
         if self.shed.contains(row) {
             return Coming::LeftOut;
         }
         let concerns = |ask: &Ask| match *ask {
             Ask::Batch { from, to } => (from..to).contains(&row) && !self.is_refused(row),
+            Ask::Picked(ref rows) => rows.binary_search(&row).is_ok() && !self.is_refused(row),
             Ask::Solo(alone) => alone == row,
             Ask::Step(step) => step == self.presence_step,
             Ask::Detail(_) | Ask::Discover(_) => false,
@@ -252,12 +280,18 @@ impl Sheet {
         if let Some(&(due, attempt)) = solo {
             return if attempt > 0 { Coming::Retry(due, attempt) } else { Coming::Refused(due) };
         }
-        let Some((number, of, from, _)) = self.batch(row) else { return Coming::Regular(self.step_due()) };
-        let parts = Ask::Batch { from, to: 0 }..=Ask::Batch { from: row, to: u32::MAX };
-        let retry =
-            self.put_back.range(parts).filter(|(ask, _)| concerns(ask)).map(|(_, again)| *again).min();
-        let ahead = (number + of - u32::try_from(self.standing.cursor).unwrap_or(0) % of) % of;
-        let regular = self.standing.due + self.interval / of * ahead;
+        let again = |asks: &mut dyn Iterator<Item = (&Ask, &(Tick, u32))>| {
+            asks.filter(|(ask, _)| concerns(ask)).map(|(_, again)| *again).min()
+        };
+        let (retry, regular) = if let Some(turn) = self.turn(row, now) {
+            (again(&mut self.put_back.iter()), turn.due)
+        } else if let Some((number, of, from, _)) = self.batch(row) {
+            let parts = Ask::Batch { from, to: 0 }..=Ask::Batch { from: row, to: u32::MAX };
+            let ahead = (number + of - u32::try_from(self.standing.cursor).unwrap_or(0) % of) % of;
+            (again(&mut self.put_back.range(parts)), self.standing.due + self.interval / of * ahead)
+        } else {
+            return Coming::Regular(self.step_due());
+        };
         match retry {
             Some((due, attempt)) if due <= regular => Coming::Retry(due, attempt),
             _ => Coming::Regular(regular),

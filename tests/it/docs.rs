@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use presence_exporter::config::cadence::CADENCE_KEYS;
 use presence_exporter::config::common::{ACCOUNT_KEYS, DEFAULTS_KEYS, FILE_KEYS, SOURCE_KEYS, TARGET_KEYS};
 use presence_exporter::config::discover::DISCOVER_KEYS;
 use presence_exporter::config::{Key, Need};
@@ -44,6 +45,7 @@ fn tables() -> Vec<(String, &'static [Key])> {
         ("a source".to_owned(), SOURCE_KEYS),
         ("a target".to_owned(), TARGET_KEYS),
         ("discover".to_owned(), DISCOVER_KEYS),
+        ("cadence".to_owned(), CADENCE_KEYS),
     ];
     for kind in REGISTRY {
         tables.push((format!("cloud {}", kind.cloud().name), kind.cloud().keys));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod budget;
+mod cadence;
 mod canary;
 mod cli;
 mod contract;

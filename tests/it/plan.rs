@@ -15,6 +15,7 @@ use presence_exporter::scheduler::plan::calls::Asking;
 use presence_exporter::scheduler::plan::{Assumptions, Inputs, Member, Payer, Subject, World};
 use presence_exporter::simulator::Scenario;
 
+use crate::cadence::IN_BATCHES;
 use crate::credentials::{WAYS, Way};
 use crate::stage::still_world;
 use hour::{BEGIN_MS, Counts, Hour, TokenFile, configuration};
@@ -217,8 +218,10 @@ fn calls_for_keys_are_counted_from_zero_on_where_an_account_makes_them_and_nowhe
 
 #[test]
 fn whatever_happens_an_hour_costs_no_less_than_the_floor_and_no_more_than_the_ceiling() {
-    for seed in 0..6 {
-        let scenario = Scenario { seed, default_targets: 40, ..Scenario::default() };
+    for seed in 0..9 {
+        let has_cadence = seed >= 6;
+        let default_targets = if has_cadence { 150 } else { 40 };
+        let scenario = Scenario { seed, default_targets, ..Scenario::default() };
         let world = scenario.world(REGISTRY, BEGIN_MS);
         let most = busy(&world);
         let hour =
@@ -230,6 +233,7 @@ fn whatever_happens_an_hour_costs_no_less_than_the_floor_and_no_more_than_the_ce
             .into_iter()
             .filter(|_| seed % 2 == 1);
         let hour = listing.fold(hour, |hour, provider| hour.source_key(provider, "discover: {}"));
+        let hour = if has_cadence { at_cadence(hour) } else { hour };
         let (yaml, counted) = hour.play();
         let planned = planned(&yaml, &|inputs| (inputs.least(), inputs.most(&most)));
         assert!(counted.len() >= 7, "{counted:?}");
@@ -263,6 +267,12 @@ fn where_calls_fail_an_hour_costs_no_more_than_the_ceiling_that_assumes_so() {
             assert!(is_tight, "{fault}: {action}: {count} calls, {floor} to {ceiling}");
         }
     }
+}
+
+/// The same hour with lively and quiet targets in every source that may have them.
+fn at_cadence(hour: Hour) -> Hour {
+    let cadence = "cadence: {fastest: 10s, slowest: 2m, lively_for: 3m, quiet_after: 4m}";
+    IN_BATCHES.iter().fold(hour, |hour, source| hour.source_key(source, cadence))
 }
 
 fn float(count: usize) -> f64 {
@@ -331,30 +341,34 @@ fn a_million_targets_are_planned_in_under_a_second() {
 
 #[test]
 fn everybody_was_asked_once_by_the_time_that_the_plan_gives_for_the_first_picture() {
-    let hour = Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS));
-    let configuration = configuration(&hour.yaml(), TokenFile);
-    let inputs = Inputs::of(&configuration);
-    let plan = inputs.plan(&Assumptions::default());
-    let given: BTreeMap<String, f64> =
-        plan.sources.iter().map(|source| (source.name.clone(), source.first_picture_seconds)).collect();
-    for (source, seconds) in hour.first_pictures() {
-        let given = given[&source];
-        assert!(seconds <= given + 1.0, "{source}: complete after {seconds} s, {given} s were planned");
-        assert!(given <= seconds + 12.0, "{source}: complete after {seconds} s, {given} s were planned");
+    for change in [at_cadence, |hour| hour] {
+        let hour = change(Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS)));
+        let configuration = configuration(&hour.yaml(), TokenFile);
+        let inputs = Inputs::of(&configuration);
+        let plan = inputs.plan(&Assumptions::default());
+        let given: BTreeMap<String, f64> =
+            plan.sources.iter().map(|source| (source.name.clone(), source.first_picture_seconds)).collect();
+        for (source, seconds) in hour.first_pictures() {
+            let given = given[&source];
+            assert!(seconds <= given + 1.0, "{source}: complete after {seconds} s, {given} s were planned");
+            assert!(given <= seconds + 12.0, "{source}: complete after {seconds} s, {given} s were planned");
+        }
     }
 }
 
 #[test]
 fn whoever_leaves_is_shown_as_offline_within_the_delay_of_the_plan() {
-    let hour = Hour::of(hour::leaving_world(60));
-    let configuration = configuration(&hour.yaml(), TokenFile);
-    let inputs = Inputs::of(&configuration);
-    let sources = configuration.sources.iter().enumerate();
-    let given: BTreeMap<String, f64> =
-        sources.map(|(n, source)| (source.settings.name.clone(), inputs.delay(n).total)).collect();
-    for (source, slowest) in hour.slowest_departures() {
-        let given = given[&source];
-        assert!(slowest <= given, "{source}: seen after {slowest} s, {given} s were planned");
-        assert!(slowest >= 20.0, "{source}: a departure is hardly ever seen within {slowest} s");
+    for change in [at_cadence, |hour| hour] {
+        let hour = change(Hour::of(hour::leaving_world(60)));
+        let configuration = configuration(&hour.yaml(), TokenFile);
+        let inputs = Inputs::of(&configuration);
+        let sources = configuration.sources.iter().enumerate();
+        let given: BTreeMap<String, f64> =
+            sources.map(|(n, source)| (source.settings.name.clone(), inputs.delay(n).total)).collect();
+        for (source, slowest) in hour.slowest_departures() {
+            let given = given[&source];
+            assert!(slowest <= given, "{source}: seen after {slowest} s, {given} s were planned");
+            assert!(slowest >= 20.0, "{source}: a departure is hardly ever seen within {slowest} s");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use presence_exporter::config::{AccountSettings, Key, Reader};
+use presence_exporter::config::{AccountSettings, Cadence, Key, Reader};
 use presence_exporter::domain::presence::Presence;
 use presence_exporter::domain::{
     Evidence, Explanation, Fault, Kind, Moment, Policy, Priority, Roster, Seen, SourceSpec, TargetLabels,
@@ -68,7 +68,8 @@ impl ProviderKind for TestKind {
     }
 }
 
-/// Asks by putting the ids into the path, and takes the status for the answer: 200 online, 204 offline, else a fault.
+/// Asks by putting the ids into the path, and takes the status for the answer: 200 online, 204 offline, 206 offline but for
+/// the target whose number is in the wait, else a fault.
 struct TestProvider {
     ids: usize,
     /// The look at its credentials that finds others, counted from 1, and looks so far.
@@ -99,15 +100,16 @@ impl Provider for TestProvider {
             let Question::Batch(targets) = question else { unreachable!("only batches are in the round") };
             let ids: Vec<&str> = targets.iter().map(|target| target.id).collect();
             let path = format!("http://test/{}", ids.join(","));
-            let seen = net
+            let (seen, but) = net
                 .call(
                     &ASK,
                     |_| Ok(http::Request::post(&path).body(Bytes::new()).unwrap()),
                     |reply| {
                         reply.header("x-id").into_iter().for_each(|id| net.note_request_id(id));
                         match reply.status.as_u16() {
-                            200 => Ok(Seen::online()),
-                            204 => Ok(Seen::offline()),
+                            200 => Ok((Seen::online(), None)),
+                            204 => Ok((Seen::offline(), None)),
+                            206 => Ok((Seen::offline(), reply.retry_after().map(|number| number.as_secs()))),
                             401 => Err(Failure::new(Fault::Unauthorized, "no")),
                             403 => Err(Failure::new(Fault::Forbidden, "not you")),
                             404 => Err(Failure::new(Fault::RefusedId, "one of them")),
@@ -117,7 +119,9 @@ impl Provider for TestProvider {
                     },
                 )
                 .await?;
-            let rows = targets.iter().map(|target| (target.row, Ok(seen.clone()))).collect();
+            let is_other = |id: &str| but.is_some_and(|number| id.ends_with(&format!("-{number}")));
+            let seen = |id: &str| if is_other(id) { Seen::online() } else { seen.clone() };
+            let rows = targets.iter().map(|target| (target.row, Ok(seen(target.id)))).collect();
             Ok(Answer { rows, ..Answer::default() })
         })
     }
@@ -221,6 +225,8 @@ pub struct Setup {
     pub ids: usize,
     /// Targets and interval of each source.
     pub sources: Vec<(u32, Duration)>,
+    /// How often single targets are asked about, if not all at the interval.
+    pub cadence: Option<Cadence>,
     /// How long answers count, and how soon changes do.
     pub policy: Policy,
     /// The look at its credentials with which the first source finds others; 0: none does.
@@ -238,6 +244,7 @@ impl Default for Setup {
             held_up: None,
             ids: 10,
             sources: vec![(100, SECOND * 10)],
+            cadence: None,
             policy: Policy::at_once(SECOND * 60),
             fresh_look: 0,
         }
@@ -312,6 +319,7 @@ pub fn bench(
             steps,
             roster,
             interval,
+            cadence: setup.cadence,
             priority,
             timeout,
         });
@@ -371,7 +379,7 @@ impl Bench {
     }
 
     /// How many targets are in each state, by name.
-    fn states(&self) -> BTreeMap<&'static str, usize> {
+    pub fn states(&self) -> BTreeMap<&'static str, usize> {
         let now = self.clock.now();
         let mut counts = BTreeMap::new();
         for source in &self.store.snapshot().sources {
@@ -387,7 +395,8 @@ impl Bench {
         counts
     }
 
-    fn fullest_window(&self, window: Duration) -> usize {
+    /// The most that was sent in any stretch of time of this length.
+    pub fn fullest_window(&self, window: Duration) -> usize {
         let sent = self.sent();
         (0..sent.len())
             .map(|from| {
@@ -462,7 +471,7 @@ fn a_round_lasts_from_its_first_question_to_its_last_answer_and_a_failed_one_has
 }
 
 /// How many seconds pass between two questions about an id.
-fn gaps(bench: &Bench, id: &str) -> Vec<f64> {
+pub fn gaps(bench: &Bench, id: &str) -> Vec<f64> {
     let sent = bench.sent();
     let asked: Vec<Moment> =
         sent.iter().filter(|(_, ids)| ids.split(',').any(|one| one == id)).map(|(at, _)| *at).collect();

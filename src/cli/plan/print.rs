@@ -68,7 +68,10 @@ fn freshness(report: &Report) -> String {
         .map(|(source, part)| {
             vec![
                 source.name.clone(),
-                seconds(source.round_seconds),
+                source.turns_seconds.map_or_else(
+                    || seconds(source.round_seconds),
+                    |[fastest, slowest]| format!("{}-{}", seconds(fastest), seconds(slowest)),
+                ),
                 seconds(source.first_picture_seconds),
                 seconds(source.detection_delay_seconds.total),
                 seconds(source.max_age_seconds),

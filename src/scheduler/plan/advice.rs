@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::calls::{Asking, token_calls, token_rate};
+use super::turns::Turns;
 use super::{Assumptions, Calls, Inputs, Subject, World};
+use crate::config::Cadence;
 use crate::config::common::LIMIT_INTERVAL_S;
 use crate::domain::Limit;
 use crate::providers::cost::Cheaper;
@@ -43,11 +45,9 @@ pub fn advise(inputs: &Inputs<'_>, account: usize) -> Vec<Advice> {
         return advice;
     }
     match longer(&asking, |asking| fits(inputs, account, &subjects, asking)) {
-        Some(intervals) => {
-            for (subject, interval) in subjects.iter().zip(intervals) {
-                if interval != subject.asking.interval {
-                    advice.extend(interval_of(subject, interval));
-                }
+        Some(longer) => {
+            for (subject, longer) in subjects.iter().zip(longer) {
+                advice.extend(changes(subject, &longer));
             }
         }
         None => advice.push(Advice {
@@ -69,8 +69,10 @@ fn cheaper(subject: &Subject<'_>) -> Asking {
     let steps = [Step::Batches { action, ids, weigh: *weigh, weight: *weight, apart: *apart }];
     let other = subject.asking.charges.iter().filter(|charge| charge.per != Per::Batch);
     let charges = other.copied().chain([Charge { action, per: Per::Batch }]).collect();
+    let cadence = subject.asking.turns.map(|turns| turns.settings);
     Asking::new(&steps, &subject.roster, subject.asking.interval, charges)
         .discovering(subject.asking.discover.clone(), subject.asking.part)
+        .at_cadence(cadence, &steps, &subject.roster)
 }
 
 /// Calls of a whole configuration at the ceiling.
@@ -88,15 +90,14 @@ impl Inputs<'_> {
     pub fn intervals_for(&self, assumptions: &Assumptions, good: impl Fn(&Totals) -> bool) -> Vec<Advice> {
         let asking: Vec<Asking> = self.subjects.iter().map(|subject| subject.asking.clone()).collect();
         let most = self.most(assumptions);
-        let Some(intervals) = longer(&asking, |asking| good(&self.totals(asking, &most))) else {
+        let Some(longer) = longer(&asking, |asking| good(&self.totals(asking, &most))) else {
             let change = "no interval suffices: watch fewer targets, or allow more".to_owned();
             return vec![Advice { name: "all sources".to_owned(), change }];
         };
-        self.subjects
-            .iter()
-            .zip(intervals)
-            .flat_map(|(subject, interval)| interval_of(subject, interval))
-            .collect()
+        let of = |(subject, longer): (&Subject<'_>, Asking)| {
+            interval_of(subject, longer.interval).into_iter().chain(other_cadence(subject, &longer))
+        };
+        self.subjects.iter().zip(longer).flat_map(of).collect()
     }
 
     fn totals(&self, asking: &[Asking], worlds: &[World]) -> Totals {
@@ -132,18 +133,15 @@ impl Inputs<'_> {
         {
             let timeout = timeout.min(subject.timeout).max(Duration::from_secs(1));
             let timeout = Duration::from_secs(timeout.as_secs());
-            let rest =
-                self.delay_with(source, subject.asking.interval, timeout).saturating_sub(self.round(source));
-            let interval =
-                Duration::from_secs(max.saturating_sub(rest).as_secs()).min(subject.asking.interval);
-            if interval.is_zero() || !self.bears(source, interval) {
+            let longest = subject.asking.longest_turn();
+            let rest = self.delay_with(source, longest, timeout).saturating_sub(self.longest_turn(source));
+            let turn = Duration::from_secs(max.saturating_sub(rest).as_secs()).min(longest);
+            let sooner = within(&subject.asking, turn);
+            if turn.is_zero() || !self.bears(source, &sooner) {
                 continue;
             }
-            if self.delay_with(source, interval, timeout) <= max {
-                let mut advice = Vec::new();
-                if interval != subject.asking.interval {
-                    advice.extend(interval_of(subject, interval));
-                }
+            if self.delay_with(source, turn, timeout) <= max {
+                let mut advice = changes(subject, &sooner);
                 if timeout != subject.timeout {
                     advice.extend(of_each(subject, &format!("timeout: {}", written(timeout))));
                 }
@@ -154,18 +152,44 @@ impl Inputs<'_> {
         vec![Advice { name: member.name.to_owned(), change }]
     }
 
-    /// Whether the account has enough for this source at another interval.
-    fn bears(&self, source: usize, interval: Duration) -> bool {
-        let (subject, _) = self.of_source(source);
-        let account = subject.account;
-        let place = self.seats[source].0;
+    /// Whether the account has enough for this source's pool when it asks otherwise.
+    fn bears(&self, source: usize, otherwise: &Asking) -> bool {
+        let (place, _) = self.seats[source];
+        let account = self.subjects[place].account;
         let subjects: Vec<&Subject<'_>> = self.of_account(account).map(|(_, subject)| subject).collect();
         let asking = self.of_account(account).map(|(number, subject)| {
-            let interval = if number == place { interval } else { subject.asking.interval };
-            Asking { interval, ..subject.asking.clone() }
+            if number == place { otherwise.clone() } else { subject.asking.clone() }
         });
         fits(self, account, &subjects, &asking.collect::<Vec<_>>())
     }
+}
+
+/// The same with no turn longer than this.
+fn within(asking: &Asking, turn: Duration) -> Asking {
+    let turns = asking.turns.map(|turns| {
+        let Cadence { fastest, slowest, .. } = turns.settings;
+        let settings = Cadence { fastest: fastest.min(turn), slowest: slowest.min(turn), ..turns.settings };
+        Turns { settings, ..turns }
+    });
+    Asking { interval: asking.interval.min(turn), turns, ..asking.clone() }
+}
+
+/// What to write into each of a subject's sources so that they ask like this.
+fn changes(subject: &Subject<'_>, other: &Asking) -> Vec<Advice> {
+    let differs = other.interval != subject.asking.interval;
+    let interval = differs.then(|| interval_of(subject, other.interval)).unwrap_or_default();
+    interval.into_iter().chain(other_cadence(subject, other)).collect()
+}
+
+/// The cadence to write into them so that they ask like this, if that is another one.
+fn other_cadence(subject: &Subject<'_>, other: &Asking) -> Vec<Advice> {
+    let Some(turns) = other.turns.filter(|_| other.turns != subject.asking.turns) else { return Vec::new() };
+    let Cadence { fastest, slowest, lively_for, quiet_after } = turns.settings;
+    let [fastest, slowest, lively, quiet] = [fastest, slowest, lively_for, quiet_after].map(written);
+    let change = format!(
+        "cadence: {{fastest: {fastest}, slowest: {slowest}, lively_for: {lively}, quiet_after: {quiet}}}"
+    );
+    of_each(subject, &change)
 }
 
 /// The interval for each of a subject's sources: with different ones they would no longer be asked together.
@@ -177,11 +201,15 @@ fn of_each(subject: &Subject<'_>, change: &str) -> Vec<Advice> {
     subject.names().map(|name| Advice { name: name.to_owned(), change: change.to_owned() }).collect()
 }
 
-/// The shortest intervals, all longer by about the same factor and round numbers, that are good.
-fn longer(asking: &[Asking], good: impl Fn(&[Asking]) -> bool) -> Option<Vec<Duration>> {
+/// The same with the shortest intervals, and slowest turns, all longer by about the same factor and round numbers, that are
+/// good.
+fn longer(asking: &[Asking], good: impl Fn(&[Asking]) -> bool) -> Option<Vec<Asking>> {
     let stretched = |factor: f64| -> Vec<Asking> {
-        let longer =
-            |one: &Asking| Asking { interval: rounded_up(one.interval.mul_f64(factor)), ..one.clone() };
+        let longer = |one: &Asking| {
+            let longer = |time: Duration| rounded_up(time.mul_f64(factor));
+            let turns = one.turns.map(|turns| turns.slowest(longer(turns.settings.slowest)));
+            Asking { interval: longer(one.interval), turns, ..one.clone() }
+        };
         asking.iter().map(longer).collect()
     };
     let (mut enough, limit) = (1.0, f64::from(u32::try_from(LIMIT_INTERVAL_S).unwrap_or(u32::MAX)));
@@ -196,8 +224,8 @@ fn longer(asking: &[Asking], good: impl Fn(&[Asking]) -> bool) -> Option<Vec<Dur
         let middle = f64::midpoint(short, enough);
         if good(&stretched(middle)) { enough = middle } else { short = middle }
     }
-    let intervals: Vec<Duration> = stretched(enough).into_iter().map(|one| one.interval).collect();
-    intervals.iter().all(|interval| interval.as_secs() <= LIMIT_INTERVAL_S).then_some(intervals)
+    let longer = stretched(enough);
+    longer.iter().all(|one| one.longest_turn().as_secs() <= LIMIT_INTERVAL_S).then_some(longer)
 }
 
 /// Whether what is sure fits the quota and every documented limit, when sources ask like this.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::rounds::{Rhythm, rhythm, spacing};
+use super::turns::Turns;
+use crate::config::Cadence;
 use crate::domain::Roster;
 use crate::providers::cost::{Pages, Rows};
 use crate::providers::{Charge, Part, Past, Per, Step, TOGETHER};
@@ -40,6 +42,8 @@ pub struct World {
     pub refused: u64,
     /// Whether a token takes as many calls as it may.
     pub doors_shut: bool,
+    /// Whether nobody ever changes, so that sources with a cadence ask as slowly as they may; else as often as they may.
+    pub quiet: bool,
 }
 
 /// How a source asks.
@@ -57,6 +61,8 @@ pub struct Asking {
     pub discover: Vec<Duration>,
     /// The parts whose lists are read one by one then.
     pub part: Part,
+    /// How often single targets are asked about, if not all at the interval.
+    pub turns: Option<Turns>,
     /// What it calls.
     pub charges: Vec<Charge>,
 }
@@ -65,17 +71,23 @@ impl Asking {
     /// How a source with these steps and targets asks.
     pub fn new(steps: &[Step], roster: &Roster, interval: Duration, charges: Vec<Charge>) -> Self {
         match rhythm(steps, roster) {
-            Rhythm::Sequence => {
-                let part = TOGETHER;
-                Self { batches: 0, largest: 0, interval, sequence: true, discover: Vec::new(), part, charges }
-            }
+            Rhythm::Sequence => Self {
+                batches: 0,
+                largest: 0,
+                interval,
+                sequence: true,
+                discover: Vec::new(),
+                part: TOGETHER,
+                turns: None,
+                charges,
+            },
             Rhythm::Spread { starts } => {
                 let ends = starts.iter().skip(1).copied().chain([roster.len()]);
                 let largest =
                     starts.iter().zip(ends).map(|(from, to)| u64::from(to - from)).max().unwrap_or(0);
                 let batches = starts.len() as u64;
-                let part = TOGETHER;
-                Self { batches, largest, interval, sequence: false, discover: Vec::new(), part, charges }
+                let (discover, part) = (Vec::new(), TOGETHER);
+                Self { batches, largest, interval, sequence: false, discover, part, turns: None, charges }
             }
         }
     }
@@ -94,7 +106,27 @@ impl Asking {
         parts.into_values().collect()
     }
 
-    /// Questions that are asked within `window` of the start.
+    /// The same with turns of these targets.
+    #[must_use]
+    pub fn at_cadence(self, cadence: Option<Cadence>, steps: &[Step], roster: &Roster) -> Self {
+        Self { turns: cadence.and_then(|cadence| Turns::of(cadence, steps, roster)), ..self }
+    }
+
+    /// The longest time between two questions about a target.
+    pub fn longest_turn(&self) -> Duration {
+        self.turns.map_or(self.interval, |turns| turns.settings.slowest.max(self.interval))
+    }
+
+    /// Questions that are asked within `window` of the start in this world.
+    fn passes(&self, world: &World, window: Duration) -> u64 {
+        match self.turns {
+            Some(turns) if world.quiet => turns.sure(self.interval, window).min(self.questions(window)),
+            Some(turns) => self.questions(turns.whole_ticks(window)),
+            None => self.questions(window),
+        }
+    }
+
+    /// Questions that plain rounds ask within `window` of the start.
     pub fn questions(&self, window: Duration) -> u64 {
         if self.sequence {
             return ceil_div(window, self.interval);
@@ -104,7 +136,7 @@ impl Asking {
 
     /// Calls of this charge within `window` of the start, but for those of tokens, which accounts make.
     pub fn calls(&self, charge: &Charge, world: &World, window: Duration) -> u64 {
-        let passes = self.questions(window);
+        let passes = self.passes(world, window);
         let hours = window.as_secs_f64() / 3600.0;
         match charge.per {
             Per::Batch => passes + self.extra(passes, world, window),
@@ -121,7 +153,11 @@ impl Asking {
                 let rounds = passes.div_ceil(self.batches.max(1));
                 // Whoever leaves makes room for whoever comes: so many are online at a time, each with its turns.
                 let turns = again.map_or(0, |again| rounds.saturating_sub(1) / u64::from(again.max(1)));
-                let calls = world.online * (1 + turns) + whole(world.arrivals_per_hour * hours);
+                let turns = match (self.turns, again) {
+                    (Some(of), Some(again)) => of.details(world.online, again.into(), passes, window),
+                    _ => world.online * turns,
+                };
+                let calls = world.online + turns + whole(world.arrivals_per_hour * hours);
                 calls + repeated(calls, world)
             }
             Per::LeftOut if world.left_out == 0 => 0,
@@ -148,7 +184,13 @@ impl Asking {
         match charge.per {
             Per::Batch => {
                 let solo = refused_pause(self.interval).as_secs_f64();
-                float(self.batches) / interval * again_and_again + float(world.refused) / solo
+                let regular = match self.turns {
+                    Some(turns) if world.quiet => {
+                        float(turns.least) / turns.slow(self.interval).as_secs_f64()
+                    }
+                    _ => float(self.batches) / interval,
+                };
+                regular * again_and_again + float(world.refused) / solo
             }
             Per::Pages(pages) => float(pages_of(pages, world)) / interval * again_and_again,
             Per::Discovery(pages) => {
@@ -157,8 +199,12 @@ impl Asking {
             }
             Per::Online { again } => {
                 let news = world.arrivals_per_hour * per_hour;
-                let stays =
-                    again.map_or(0.0, |again| float(world.online) / interval / f64::from(again.max(1)));
+                // Lively ones have more answers, but all together no more than requests can hold.
+                let answers = self.turns.map_or(float(world.online) / interval, |turns| {
+                    let (fastest, held) = (turns.settings.fastest.as_secs_f64(), self.batches * turns.ids);
+                    (float(world.online) / fastest).min(float(held) / interval)
+                });
+                let stays = again.map_or(0.0, |again| answers / f64::from(again.max(1)));
                 (news + stays) * again_and_again
             }
             Per::LeftOut if world.left_out == 0 => 0.0,

@@ -15,7 +15,7 @@ const PAGE_ATTEMPTS: u32 = 1 + crate::providers::http::PAGE_REPEATS;
 /// question is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Delay {
-    /// Until its turn comes: a whole round.
+    /// Until its turn comes: a whole round, or a quiet target's longest turn.
     pub round: f64,
     /// Until the request may leave, behind others of the account.
     pub queue: f64,
@@ -40,7 +40,8 @@ impl Delay {
     }
 }
 
-/// The delay of a source with `settling` as its `leave_delay`, whose rounds take `round`, and of whose requests none takes longer than `timeout`. `waits`: how
+/// The delay of a source with `settling` as its `leave_delay`, whose targets have a turn every `round`, and of whose
+/// requests none takes longer than `timeout`. `waits`: how
 /// long it waits behind other questions, and how long its own takes to be read.
 pub fn delay(
     subject: &Subject<'_>,

@@ -2,7 +2,7 @@
 //! cuts its rounds by it, the daemon takes default ages and delays from it, `plan` prints it: one model, so they agree.
 //!
 //! In reading order: [`rounds`] cuts targets into batches; [`calls`] counts what a source calls in a world of given
-//! numbers; [`freshness`] says how late a change is seen; [`quota`] holds counts against what may be spent; [`advice`] says
+//! numbers, [`turns`] what a cadence changes of that; [`freshness`] says how late a change is seen; [`quota`] holds counts against what may be spent; [`advice`] says
 //! what to change so that it fits; [`outline`] puts a whole configuration together.
 //!
 //! Everything is counted twice: a floor, that is sure to be asked when all goes well and nobody is online, and a ceiling
@@ -27,6 +27,7 @@ pub mod freshness;
 pub mod outline;
 pub mod quota;
 pub mod rounds;
+pub mod turns;
 
 pub use calls::{Asking, World};
 pub use freshness::Delay;
@@ -115,7 +116,8 @@ impl<'a> Subject<'a> {
             costs.charges.retain(|charge| !matches!(charge.per, Per::Discovery(_)));
         }
         let asking = Asking::new(&steps, &pool.roster, first.settings.interval, costs.charges)
-            .discovering(discover, costs.part);
+            .discovering(discover, costs.part)
+            .at_cadence(first.settings.cadence, &steps, &pool.roster);
         let member = |number: usize| {
             let Source { settings, target_kind, roster, .. } = &sources[number];
             let (name, leave_delay, max_age) = (&settings.name, settings.leave_delay, settings.max_age);
@@ -139,12 +141,12 @@ impl<'a> Subject<'a> {
         self.members.iter().map(|member| member.name)
     }
 
-    /// What is sure: nobody is online, nothing fails, and lists hold the desktops that are watched.
+    /// What is sure: nobody is online or ever changes, nothing fails, and lists hold the desktops that are watched.
     pub fn least(&self) -> World {
         let desktops = self.members.iter().filter(|member| member.kind == Kind::Desktop);
         // Two sources may watch the same ones.
         let listed = desktops.map(|member| u64::from(member.roster.len())).max().unwrap_or(0);
-        World { listed, ..World::default() }
+        World { listed, quiet: true, ..World::default() }
     }
 
     /// What may be, by these assumptions.
@@ -170,6 +172,7 @@ impl<'a> Subject<'a> {
             failing: assumptions.failing_share,
             refused: assumptions.refused_per_source.min(self.roster.len().into()),
             doors_shut: true,
+            quiet: false,
         }
     }
 
@@ -226,7 +229,9 @@ impl<'a> Inputs<'a> {
             left_out: Vec::new(),
             crowds: Vec::new(),
         };
-        let least = inputs.least();
+        // Rounds take as long as they do before anybody is quiet.
+        let least: Vec<World> =
+            inputs.least().into_iter().map(|world| World { quiet: false, ..world }).collect();
         let accounts = 0..inputs.payers.len();
         let stretch = |account: usize| {
             let payer = &inputs.payers[account];

@@ -18,6 +18,9 @@ use crate::scheduler::budget::SHARE;
 /// hash table keeps), what a provider remembers of it (8), the first sight of its connection (16).
 const TARGET_BYTES: u64 = 38;
 
+/// The same of what a source with a cadence remembers of it: its turns (9) and its last answer (4).
+const CADENCE_BYTES: u64 = 13;
+
 /// What a configuration costs and how fresh it can be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
@@ -58,6 +61,9 @@ pub struct SourcePlan {
     pub interval_seconds: f64,
     /// How often it comes: the interval, unless the budget does not suffice.
     pub round_seconds: f64,
+    /// How often lively and quiet targets are asked about, where a source has a cadence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turns_seconds: Option<[f64; 2]>,
     /// From the start until every target was answered once, if all goes well.
     pub first_picture_seconds: f64,
     /// How long an answer counts.
@@ -143,22 +149,27 @@ impl Inputs<'_> {
         (&self.subjects[place], &self.subjects[place].members[member])
     }
 
+    /// How long it takes at worst until a target is asked about again: a round, or `slowest` where a source has a cadence.
+    pub fn longest_turn(&self, source: usize) -> Duration {
+        self.round(source).max(self.of_source(source).0.asking.longest_turn())
+    }
+
     /// How long an answer of this source counts.
     pub fn max_age(&self, source: usize) -> Duration {
         let (subject, member) = self.of_source(source);
-        member.max_age.unwrap_or_else(|| default_max_age(self.round(source), subject.timeout))
+        member.max_age.unwrap_or_else(|| default_max_age(self.longest_turn(source), subject.timeout))
     }
 
     /// How late a change is seen at worst.
     pub fn delay(&self, source: usize) -> Delay {
         let (subject, member) = self.of_source(source);
-        delay(subject, member.leave_delay, self.round(source), subject.timeout, self.waits(source))
+        delay(subject, member.leave_delay, self.longest_turn(source), subject.timeout, self.waits(source))
     }
 
-    /// The same with another interval, that the account can bear, and another timeout.
-    pub(super) fn delay_with(&self, source: usize, interval: Duration, timeout: Duration) -> Duration {
+    /// The same with another longest turn, that the account can bear, and another timeout.
+    pub(super) fn delay_with(&self, source: usize, turn: Duration, timeout: Duration) -> Duration {
         let (subject, member) = self.of_source(source);
-        delay(subject, member.leave_delay, interval, timeout, self.waits(source)).whole()
+        delay(subject, member.leave_delay, turn, timeout, self.waits(source)).whole()
     }
 
     /// Requests a second of an account in the long run, tokens included.
@@ -208,8 +219,11 @@ impl Inputs<'_> {
         let (queue, reading) = self.waits(number);
         let batches = subject.asking.batches.max(1);
         let spread = round.mul_f64(float(batches - 1) / float(batches));
+        let spread = subject.asking.turns.map_or(spread, |turns| turns.whole_ticks(spread));
         let ids: u64 = member.roster.iter().map(|target| target.id.len() as u64).sum();
         let targets = member.roster.len();
+        let turns = subject.asking.turns.map(|turns| turns.settings);
+        let bytes = TARGET_BYTES + if turns.is_some() { CADENCE_BYTES } else { 0 };
         SourcePlan {
             name: member.name.to_owned(),
             provider: subject.provider,
@@ -227,12 +241,13 @@ impl Inputs<'_> {
             },
             interval_seconds: subject.asking.interval.as_secs_f64(),
             round_seconds: round.as_secs_f64(),
+            turns_seconds: turns.map(|turns| [turns.fastest, turns.slowest].map(|turn| turn.as_secs_f64())),
             first_picture_seconds: (spread + queue + reading).as_secs_f64(),
             max_age_seconds: self.max_age(number).as_secs_f64(),
             detection_delay_seconds: self.delay(number),
             calls: actions.iter().map(|action| action.calls).fold(Span::default(), Span::plus),
             actions,
-            memory_bytes: ids + u64::from(targets) * (size_of::<State>() as u64 + TARGET_BYTES),
+            memory_bytes: ids + u64::from(targets) * (size_of::<State>() as u64 + bytes),
         }
     }
 

@@ -19,6 +19,16 @@ pub enum Rhythm {
     Sequence,
 }
 
+impl Rhythm {
+    /// Batches of a round; none where questions answer for all.
+    pub fn batches(&self) -> usize {
+        match self {
+            Self::Spread { starts } => starts.len(),
+            Self::Sequence => 0,
+        }
+    }
+}
+
 /// Cuts a source's targets into a round.
 pub fn rhythm(steps: &[Step], roster: &Roster) -> Rhythm {
     match Capacity::of(steps) {

@@ -128,3 +128,32 @@ fn a_change_is_seen_as_early_as_is_asked_for_once_the_advice_is_taken() {
     let advice = Inputs::of(&configuration).sooner(0, std::time::Duration::from_secs(2));
     assert!(advice[0].change.contains("no interval and no timeout"), "{advice:?}");
 }
+
+#[test]
+fn a_cadence_is_planned_by_its_slowest_turn_and_advice_about_it_is_true() {
+    let cadence = "    interval: 20s\n    cadence: {fastest: 5s, slowest: 5m}\n";
+    let before = yaml("", cadence, "");
+    let planned = plan(&before).sources.swap_remove(0);
+    assert_eq!(planned.turns_seconds, Some([5.0, 300.0]));
+    assert!((planned.max_age_seconds - 910.0).abs() < 1e-9, "{}", planned.max_age_seconds);
+    assert!((planned.detection_delay_seconds.round - 300.0).abs() < 1e-9);
+    // 30 batches every 20 s at most, and every 5 min and a tick at least once all are quiet.
+    let (floor, ceiling) = (planned.calls.floor, planned.calls.ceiling);
+    assert!((floor.second - 30.0 / 305.0).abs() < 1e-9 && ceiling.second >= 1.5, "{floor:?} {ceiling:?}");
+    assert_eq!((floor.hour, floor.day), (5_400, 5_400 + 30 * (82_800 / 305)));
+    for seconds in [200, 60, 10] {
+        let configuration = configuration(&before, Nothing);
+        let max = std::time::Duration::from_secs(seconds);
+        let advice = Inputs::of(&configuration).sooner(0, max);
+        assert!(advice.iter().any(|one| one.change.starts_with("cadence: ")), "{advice:?}");
+        let after = plan(&applied(&before, &advice));
+        let total = after.sources[0].detection_delay_seconds.total;
+        assert!(total <= max.as_secs_f64(), "{total} s with {advice:?}");
+    }
+    let before = yaml("    requests_per_hour: 300\n", cadence, "");
+    let over = plan(&before);
+    assert!(!over.accounts[0].fits);
+    let after = applied(&before, &over.accounts[0].advice);
+    assert!(plan(&after).accounts[0].fits, "{:?} in\n{after}", over.accounts[0].advice);
+    assert!(quota::problems(&configuration(&after, Nothing)).is_empty());
+}
