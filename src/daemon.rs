@@ -4,7 +4,6 @@
 //! cannot starve polling. A panic anywhere ends the process.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,9 +27,11 @@ use crate::scheduler::{AccountTask, Board, Ledger, Member, Polling, Shared, Sour
 use crate::store::{Installed, Snapshot, Store};
 use crate::telemetry::{InFlight, Telemetry};
 
+mod recalled;
 mod saving;
 mod watching;
 
+pub use recalled::Recalled;
 pub use saving::Saving;
 pub use watching::Watching;
 use watching::{Finds, Watched};
@@ -135,9 +136,13 @@ impl Exporter {
     }
 
     /// Goes on from what a file says of an earlier process, and lets pages show only what is in it. To be called before
-    /// polling begins; the error says why there can be no file at this place.
-    pub fn keep_state(&mut self, path: &Path) -> Result<(), String> {
-        let file = saving::open(path, &self.store, self.ports.clock.now())?;
+    /// polling begins; the configuration is that to which [`Recalled::open`] added whom the file recalls. The error says why
+    /// there can be no file at its place.
+    pub fn keep_state(&mut self, recalled: Recalled) -> Result<(), String> {
+        let file = saving::restore(recalled.file, &self.store, self.ports.clock.now())?;
+        if let Some(watching) = &mut self.watching {
+            watching.recall(recalled.finds);
+        }
         if let Some(memo) = self.store.memo(MEMO) {
             self.ledger.restore(&memo, self.ports.clock.now());
         }

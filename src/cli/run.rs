@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use super::args::{Run, WebFlags};
 use super::load::load_fitting;
 use super::{Exit, threads};
-use crate::daemon::{Desk, Exporter};
+use crate::daemon::{Desk, Exporter, Recalled};
 use crate::http::{Limits, ListenAddress, Server};
 use crate::{net, telemetry};
 
@@ -22,10 +22,20 @@ pub fn main(run: &Run) -> Exit {
         return Exit::Failed;
     }
     let ports = net::ports();
-    let Some((configuration, warnings)) = load_fitting(&run.config.file, &ports) else { return Exit::Usage };
+    let Some((mut configuration, warnings)) = load_fitting(&run.config.file, &ports) else {
+        return Exit::Usage;
+    };
     for warning in &warnings {
         warn!("{warning}");
     }
+    let recall = |path| Recalled::open(path, &mut configuration, ports.clock.now());
+    let recalled = match run.state_path.as_deref().map(recall).transpose() {
+        Ok(recalled) => recalled,
+        Err(why) => {
+            error!("{why}");
+            return Exit::Failed;
+        }
+    };
     let mut exporter = match Exporter::assemble(configuration, ports) {
         Ok(exporter) => exporter,
         Err(why) => {
@@ -33,8 +43,8 @@ pub fn main(run: &Run) -> Exit {
             return Exit::Usage;
         }
     };
-    if let Some(path) = &run.state_path
-        && let Err(why) = exporter.keep_state(path)
+    if let Some(recalled) = recalled
+        && let Err(why) = exporter.keep_state(recalled)
     {
         error!("{why}");
         return Exit::Failed;

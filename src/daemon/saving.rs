@@ -2,7 +2,6 @@
 //!
 //! It waits for the disk, so it has a thread of its own; the store's lock it holds only while it takes the list of chunks.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use crate::domain::{Moment, Tick};
 use crate::ports::Clock;
 use crate::scheduler::Ledger;
 use crate::scheduler::budget::memo::MEMO;
-use crate::store::{StateFile, Store};
+use crate::store::{Earlier, StateFile, Store};
 use crate::telemetry::Telemetry;
 
 /// How long rows wait for a save, and so for pages, since those show what was saved. It is short against the intervals at
@@ -33,10 +32,10 @@ pub struct Saving {
     failing: bool,
 }
 
-/// Opens a state file for these rows, and says in the log what came of it.
-pub(super) fn open(path: &Path, store: &Store, now: Moment) -> Result<StateFile, String> {
-    let opened = StateFile::open(path, store, now)?;
-    let file = path.display();
+/// Goes on from a file in these rows, and says in the log what came of it.
+pub(super) fn restore(earlier: Earlier, store: &Store, now: Moment) -> Result<StateFile, String> {
+    let opened = earlier.restore(store, now)?;
+    let file = opened.file.path().display();
     if let Some((why, kept_as)) = &opened.set_aside {
         let kept_as = kept_as.display();
         warn!(%file, %why, %kept_as, "the state file was set aside; everything starts anew");

@@ -90,6 +90,15 @@ impl Watching {
         Self { sources, found, store, clock, env }
     }
 
+    /// Goes on with what an earlier process found, by the sources' numbers; it is among their targets already.
+    pub(super) fn recall(&mut self, finds: Vec<(u16, Finds)>) {
+        for (number, finds) in finds {
+            if let Some(source) = self.sources.iter_mut().find(|source| source.roster.source() == number) {
+                source.finds = finds;
+            }
+        }
+    }
+
     /// Looks again and again until `stop` says so.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         while let Some(next) = self.sources.iter().map(|source| source.due).min() {

@@ -29,7 +29,7 @@ use platforms::ByPlatform;
 pub use replace::{Refresh, Replacement};
 use snapshot::{Chunk, locate};
 pub use snapshot::{Counts, Snapshot, SourceSnapshot};
-pub use state_file::{Opened, StateFile};
+pub use state_file::{Earlier, Opened, StateFile};
 
 /// Rows in a chunk: what a writer copies at most when a page is being read, 32 KiB.
 pub const CHUNK_ROWS: usize = 1024;

@@ -26,8 +26,8 @@ use super::{Snapshot, Store};
 use crate::domain::Moment;
 
 use database::{BESIDE, Database, Sum, beside};
-use reading::Reading;
 pub(super) use reading::{Found, FoundSource};
+use reading::{Naming, Reading};
 
 /// A file in use; nobody else can open it meanwhile.
 #[derive(Debug)]
@@ -63,32 +63,97 @@ enum Broken {
     Newer(i64),
 }
 
-impl StateFile {
-    /// Opens the file and puts what it knows into the rows of `store`, whose sources are installed and not asked yet. From
-    /// now on pages show what was saved. A file that is damaged or of a newer version is set aside under another name; the
-    /// error says why there can be no file at this place.
-    pub fn open(path: &Path, store: &Store, now: Moment) -> Result<Opened, String> {
-        let named = |why: &dyn fmt::Display| format!("{}: {why}", path.display());
-        let mut set_aside = None;
+/// A file that was just opened, and whose rows are not put back yet.
+#[derive(Debug)]
+pub struct Earlier {
+    path: PathBuf,
+    database: Database,
+    torn: bool,
+    set_aside: Option<(String, PathBuf)>,
+}
+
+impl Earlier {
+    /// Opens the file. One that is damaged or of a newer version is set aside under another name; the error says why there
+    /// can be no file at this place.
+    pub fn open(path: &Path, now: Moment) -> Result<Self, String> {
+        match Database::open(path) {
+            Ok((database, torn)) => Ok(Self { path: path.into(), database, torn, set_aside: None }),
+            Err(broken) => Self::anew(path, &broken, now),
+        }
+    }
+
+    /// The ids that the file has of each of these sources, by provider and name.
+    pub fn ids(self, sources: &[(&str, String)], now: Moment) -> Result<(Self, Vec<Vec<String>>), String> {
+        self.read(now, |database| {
+            let mut naming = Naming::new(sources);
+            database.read(|key, piece| naming.piece(key, piece))?;
+            Ok(naming.end())
+        })
+    }
+
+    /// Puts what the file knows into the rows of `store`, whose sources are installed and not asked yet. From now on pages
+    /// show what was saved.
+    pub fn restore(self, store: &Store, now: Moment) -> Result<Opened, String> {
         let configured = store.live();
-        let (database, found, torn) = match read(path, &configured, now) {
-            Ok(read) => read,
-            Err(Broken::Place(why)) => return Err(named(&why)),
-            Err(broken) => {
-                set_aside = Some((broken.to_string(), aside(path, &broken, now)?));
-                read(path, &configured, now).map_err(|again| named(&again))?
-            }
-        };
+        let (Self { path, database, torn, set_aside }, found) = self.read(now, |database| {
+            let mut reading = Reading::new(&configured, u32::try_from(now.unix_seconds()).unwrap_or(0));
+            database.read(|key, piece| reading.piece(key, piece))?;
+            reading.end()
+        })?;
         drop(configured);
         let restored = found.sources.iter().flat_map(|source| &source.rows).flatten().count();
         let in_place = found.in_place;
         store.restore(now, found);
         let live = store.live();
         let last = in_place.then(|| (Arc::clone(&live), database.sum()));
-        let mut file = Self { path: path.into(), database: Some(database), last };
-        file.write(&live).map_err(|why| named(&why))?;
+        let mut file = StateFile { path, database: Some(database), last };
+        file.write(&live).map_err(|why| named(&file.path, &why))?;
         store.publish(live);
         Ok(Opened { file, restored, torn, set_aside })
+    }
+
+    /// Reads all of the file. If that shows it to be of no use, it is set aside, and nothing is known.
+    fn read<T>(
+        mut self,
+        now: Moment,
+        read: impl Fn(&mut Database) -> Result<T, Broken>,
+    ) -> Result<(Self, T), String> {
+        let broken = match read(&mut self.database) {
+            Ok(said) => return Ok((self, said)),
+            Err(broken) => broken,
+        };
+        let path = self.path.clone();
+        // Closed before it gets another name.
+        drop(self);
+        let mut anew = Self::anew(&path, &broken, now)?;
+        let said = read(&mut anew.database).map_err(|again| named(&path, &again))?;
+        Ok((anew, said))
+    }
+
+    /// Begins a new file in the place of one that is broken.
+    fn anew(path: &Path, broken: &Broken, now: Moment) -> Result<Self, String> {
+        if let Broken::Place(why) = broken {
+            return Err(named(path, why));
+        }
+        let set_aside = Some((broken.to_string(), aside(path, broken, now)?));
+        let (database, torn) = Database::open(path).map_err(|again| named(path, &again))?;
+        Ok(Self { path: path.into(), database, torn, set_aside })
+    }
+}
+
+fn named(path: &Path, why: &dyn fmt::Display) -> String {
+    format!("{}: {why}", path.display())
+}
+
+impl StateFile {
+    /// Opens the file and puts what it knows into the rows of `store`, as [`Earlier`] does.
+    pub fn open(path: &Path, store: &Store, now: Moment) -> Result<Opened, String> {
+        Earlier::open(path, now)?.restore(store, now)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes what changed since the last save, durably, and lets pages show it. Returns how many bytes were written. The
@@ -127,13 +192,6 @@ impl StateFile {
         // Only then is a page shown it: whatever becomes of the log, the file has it.
         database.settle()
     }
-}
-
-fn read(path: &Path, configured: &Snapshot, now: Moment) -> Result<(Database, Found, bool), Broken> {
-    let (mut database, torn) = Database::open(path)?;
-    let mut reading = Reading::new(configured, u32::try_from(now.unix_seconds()).unwrap_or(0));
-    database.read(|key, piece| reading.piece(key, piece))?;
-    Ok((database, reading.end()?, torn))
 }
 
 /// Gives the file another name, under which somebody may look at it, and what stands beside it too.

@@ -1,10 +1,12 @@
 //! Discovery on virtual time against the simulated APIs, which list in small pages: who is listed is watched, who is no
 //! longer listed ends, and a listing that is not whole and good changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use presence_exporter::domain::UnknownReason;
 use presence_exporter::domain::presence::Presence;
 use presence_exporter::ports::Clock as _;
 use presence_exporter::providers::REGISTRY;
@@ -30,11 +32,17 @@ pub const LISTING_PROVIDERS: &[(&str, &str)] = &[
 
 /// A play in which these sources have `how` in the place of their file; others have nobody.
 fn play(targets: usize, how: &str) -> Play {
+    keeping(None, targets, how)
+}
+
+/// The same with a state file, so many milliseconds after the world's beginning.
+fn keeping(state: Option<(&Path, i64)>, targets: usize, how: &str) -> Play {
     let files = Files::default();
     for kind in REGISTRY {
         files.write(&format!("{}.txt", kind.name()), "# nobody\n");
     }
-    let play = Play::new(targets, files, |yaml| {
+    files.write("nobody.txt", "# nobody\n");
+    let play = Play::keeping(state, targets, files, |yaml| {
         LISTING_PROVIDERS.iter().fold(yaml, |yaml, (provider, _)| {
             let ids =
                 how.replace("FIRST", &id(targets, provider, 0)).replace("SECOND", &id(targets, provider, 1));
@@ -242,7 +250,7 @@ fn a_smartag_source_without_an_instance_finds_the_users_of_all_of_them() {
     let mut options = Options::default();
     options.api.insert("alibaba_smartag".to_owned(), SimOptions::default().with("page_cap", "7"));
     let serve = |play: &Play, world| {
-        *play.wire.core() = Core::new(&options, REGISTRY, Arc::new(world), play.clock.now())
+        *play.wire.core() = Core::new(&options, REGISTRY, Arc::new(world), play.clock.now());
     };
     let wanted = |count: usize| -> BTreeSet<String> {
         let names = |size: usize| known.subjects[..size].iter().map(|subject| subject.id.clone());
@@ -269,4 +277,115 @@ fn a_smartag_source_without_an_instance_finds_the_users_of_all_of_them() {
         play.wait(EVERY + LISTING).await;
         assert_eq!(ids(play, "alibaba_smartag"), wanted(20));
     });
+}
+
+/// What must go on over a restart, by series; they name the source's targets.
+fn kept(play: &Play) -> BTreeMap<String, f64> {
+    const KEPT: [&str; 4] = [
+        "presence_last_seen_timestamp_seconds{",
+        "presence_observed_timestamp_seconds{",
+        "presence_observed_transitions_total{",
+        "presence_reconnects_total{",
+    ];
+    let page = play.page();
+    let lines = page.lines().filter(|line| KEPT.iter().any(|name| line.starts_with(name)));
+    let pairs = lines.filter_map(|line| line.rsplit_once(' '));
+    pairs.map(|(series, value)| (series.to_owned(), value.parse().expect("a number"))).collect()
+}
+
+/// Since when the users of `OpenIM` are connected: what no answer tells, and only a first sight can.
+fn starts(play: &Play) -> BTreeMap<String, f64> {
+    let page = play.page();
+    let series = "presence_connection_start_timestamp_seconds{source=\"openim\"";
+    let pairs = page.lines().filter(|line| line.starts_with(series)).filter_map(|line| line.rsplit_once(' '));
+    pairs.map(|(series, value)| (series.to_owned(), value.parse().expect("a number"))).collect()
+}
+
+fn are_restored(play: &Play, provider: &str) -> bool {
+    let restored = Presence::Unknown(UnknownReason::Restored);
+    play.shown(provider).into_values().all(|(presence, _)| presence == restored)
+}
+
+#[test]
+fn a_restart_keeps_who_was_found_until_the_first_listing_says_otherwise() {
+    const HOW: &str = "discover: {interval: 1m}";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let mut before = (BTreeMap::new(), BTreeMap::new());
+    let mut first_play = keeping(Some((&path, 0)), 40, HOW);
+    first_play.run(async |play| {
+        play.wait(SECOND * 50).await;
+        before = (kept(play), starts(play));
+    });
+    assert!(before.0.len() >= 40 * 3 * LISTING_PROVIDERS.len() && before.1.len() > 5, "{}", before.0.len());
+    // Ten seconds later, while nobody lists anything.
+    let mut second_play = keeping(Some((&path, 60_000)), 40, HOW);
+    let mut after = BTreeMap::new();
+    serve(&second_play, 25, "all:server-error");
+    second_play.run(async |play| {
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!(ids(play, provider), first(play, provider, 40), "{provider}");
+            assert!(are_restored(play, provider), "{provider}");
+            assert_eq!((good(play, provider), last(play, provider)), (Some(0.0), None), "not listed yet");
+        }
+        // The process before saved once more when it stopped.
+        let now = kept(play);
+        let lost = |(series, value): (&String, &f64)| now.get(series).is_none_or(|now| now < value);
+        assert_eq!(before.0.iter().find(|one| lost(*one)), None);
+        play.wait(EVERY * 3).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!(
+                ids(play, provider),
+                first(play, provider, 40),
+                "{provider}: the last good list goes on"
+            );
+            assert_eq!(good(play, provider), Some(0.0), "{provider}");
+        }
+        serve(play, 40, "");
+        play.wait(EVERY + LISTING).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!((ids(play, provider).len(), good(play, provider)), (40, Some(1.0)), "{provider}");
+        }
+        let now = kept(play);
+        let lost = |(series, value): (&String, &f64)| now.get(series).is_none_or(|now| now < value);
+        assert_eq!(before.0.iter().find(|one| lost(*one)), None);
+        after = starts(play);
+        serve(play, 25, "");
+        play.wait(EVERY + LISTING).await;
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!(ids(play, provider), first(play, provider, 25), "{provider}");
+        }
+    });
+    let went_on = before.1.iter().filter(|(series, start)| after.get(*series) == Some(start)).count();
+    assert!(went_on > 3, "first-seen times go on: {:?} {after:?}", before.1);
+}
+
+#[test]
+fn filters_and_limits_of_the_restarted_choose_among_who_was_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let after = |after_s: i64, how: &str| keeping(Some((&path, after_s * 1000)), 30, how);
+    after(0, "discover: {interval: 1m}").run(async |play| play.wait(SECOND * 50).await);
+    // A file is kept as it is by who only looks at it.
+    let copy = std::fs::read(&path).unwrap();
+    let filtered = after(60, "discover: {interval: 1m, exclude: [\"FIRST\"]}");
+    for (provider, _) in LISTING_PROVIDERS {
+        let mut wanted = first(&filtered, provider, 30);
+        wanted.remove(&id(30, provider, 0));
+        assert_eq!(ids(&filtered, provider), wanted, "{provider}");
+    }
+    drop(filtered);
+    for (how, count) in [
+        ("discover: {interval: 1m, max_targets: 29}", 0),
+        ("discover: {interval: 1m, max_targets: 30}", 30),
+        ("targets: [\"SECOND\"]\n    discover: {interval: 1m, include: [\"FIRST\"]}", 2),
+        ("targets: [\"SECOND\"]", 1),
+    ] {
+        std::fs::write(&path, &copy).unwrap();
+        // Where nobody finds anything, there is nothing to look at again.
+        let play = after(60, &format!("{how}\n    files: [nobody.txt]"));
+        for (provider, _) in LISTING_PROVIDERS {
+            assert_eq!(ids(&play, provider).len(), count, "{provider}: {how}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
-use presence_exporter::daemon::{Desk, Exporter};
+use presence_exporter::daemon::{Desk, Exporter, Recalled};
 use presence_exporter::domain::presence::Presence;
 use presence_exporter::domain::{Moment, UnknownReason};
 use presence_exporter::exposition::Format;
@@ -79,7 +79,17 @@ pub struct Play {
 impl Play {
     /// `edit` changes the configuration, whose sources have `files: [NAME.txt]` for their targets.
     pub fn new(targets: usize, files: Files, edit: impl Fn(String) -> String) -> Self {
-        let clock = VirtualClock::new(NOW_MS);
+        Self::keeping(None, targets, files, edit)
+    }
+
+    /// The same with a state file, so many milliseconds after the world's beginning.
+    pub fn keeping(
+        state: Option<(&Path, i64)>,
+        targets: usize,
+        files: Files,
+        edit: impl Fn(String) -> String,
+    ) -> Self {
+        let clock = VirtualClock::new(NOW_MS + state.map_or(0, |(_, after_ms)| after_ms));
         let scenario = Scenario { default_targets: targets, ..Scenario::default() };
         let world = Arc::new(scenario.world(REGISTRY, NOW_MS));
         let options = Options { scenario, ..Options::default() };
@@ -95,11 +105,16 @@ impl Play {
             entropy: Arc::new(Seeded(Mutex::new(Rng::with_seed(2)))),
             env: files.clone(),
         };
-        let configuration = configure(&yaml, &ports.env, Path::new(""), 0).unwrap_or_else(|problems| {
+        let mut configuration = configure(&yaml, &ports.env, Path::new(""), 0).unwrap_or_else(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             panic!("{}\n{yaml}", lines.join("\n"))
         });
-        let exporter = Exporter::assemble(configuration, ports).expect("there is a way out");
+        let recall = |(path, _)| Recalled::open(path, &mut configuration, clock.now()).expect("a good place");
+        let recalled = state.map(recall);
+        let mut exporter = Exporter::assemble(configuration, ports).expect("there is a way out");
+        if let Some(recalled) = recalled {
+            exporter.keep_state(recalled).expect("a good place");
+        }
         let (store, desk) = (exporter.store(), exporter.desk());
         Self { clock, files, world, store, desk, wire, exporter: Some(exporter) }
     }
@@ -109,11 +124,13 @@ impl Play {
         let mut exporter = self.exporter.take().expect("a play runs once");
         let (stop, stopped) = watch::channel(false);
         let watching = exporter.watching().expect("there are lists").run(stopped.clone());
+        let saving = exporter.saving().map(|saving| saving.run(stopped.clone()));
+        let saving = async { futures_util::future::OptionFuture::from(saving).await };
         let whole = async {
             script(self).await;
             stop.send(true).unwrap();
         };
-        let all = futures_util::future::join3(exporter.poll(stopped), watching, whole);
+        let all = futures_util::future::join4(exporter.poll(stopped), watching, saving, whole);
         self.clock.run(SECOND * 86_400, all).expect("the script ends");
     }
 

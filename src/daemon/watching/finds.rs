@@ -24,6 +24,12 @@ pub struct Finds {
 }
 
 impl Finds {
+    /// Those of an earlier process that a listing would take, until one tells. The error says why it would take none.
+    pub fn recalled(found: Vec<Found>, discover: &Discover, provider: &dyn Provider) -> Result<Self, String> {
+        let (taken, _) = choose(found, discover, provider).map_err(|(_, reason)| reason)?;
+        Ok(Self { taken, ..Self::default() })
+    }
+
     /// Those that are taken.
     pub fn all(&self) -> &[Found] {
         &self.taken
@@ -93,7 +99,7 @@ fn choose(
     let max = discover.max_targets;
     match (listed, taken.len()) {
         (0, _) => Err(("empty", "the provider lists nothing".to_owned())),
-        (_, 0) => Err(("nothing taken", format!("of {listed} that the provider lists, none is taken"))),
+        (_, 0) => Err(("nothing taken", format!("of {listed} that are listed, none is taken"))),
         (_, count) if count > max => {
             Err(("too many", format!("{count} targets are found, more than max_targets, {max}")))
         }

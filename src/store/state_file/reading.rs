@@ -40,6 +40,45 @@ pub(super) struct Reading<'a> {
     found: Found,
 }
 
+/// Takes in one piece after the other, for the ids of some sources alone.
+pub(super) struct Naming<'a> {
+    /// Provider and name of each.
+    wanted: &'a [(&'a str, String)],
+    /// Where each source of the file stands among them.
+    places: Vec<Option<usize>>,
+    ids: Vec<Vec<String>>,
+}
+
+impl<'a> Naming<'a> {
+    pub(super) fn new(wanted: &'a [(&'a str, String)]) -> Self {
+        Self { wanted, places: Vec::new(), ids: vec![Vec::new(); wanted.len()] }
+    }
+
+    /// Takes in the next piece.
+    pub(super) fn piece(&mut self, key: i64, bytes: &[u8]) -> Result<(), Broken> {
+        let (kind, number, _) = of_key(key).ok_or_else(|| bad("has a piece of no known kind"))?;
+        let mut bytes = Bytes(bytes);
+        if kind == kind::SOURCE {
+            let (provider, name) = (bytes.text()?, bytes.text()?);
+            let is_it = |wanted: &(&str, String)| wanted.0 == provider && wanted.1 == name;
+            self.places.push(self.wanted.iter().position(is_it));
+        }
+        if kind == kind::IDS
+            && let Some(Some(place)) = self.places.get(number)
+        {
+            while !bytes.0.is_empty() {
+                self.ids[*place].push(bytes.text()?.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids of each wanted source.
+    pub(super) fn end(self) -> Vec<Vec<String>> {
+        self.ids
+    }
+}
+
 /// A source of the file.
 struct Source {
     /// Its place in the configuration.

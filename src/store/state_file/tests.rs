@@ -372,3 +372,45 @@ fn the_file_is_bounded_by_its_targets_and_gives_room_back() {
     assert_eq!(StateFile::open(&path, &fewer, restarted(300)).expect("the file is good").restored, 10);
     assert!(fs::metadata(&path).expect("it is there").len() < 10 * 4096);
 }
+
+#[test]
+fn a_file_tells_the_ids_that_it_has_of_a_source_and_then_restores_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    assert_eq!(
+        Earlier::open(&path, at(0)).unwrap().ids(&[("openim", "a".into())], at(0)).unwrap().1,
+        [ids(0..0)]
+    );
+    let before = store(&[("a", &ids(0..300)), ("b", &ids(5..7))]);
+    answer(&before, 0, 299, at(1), true);
+    drop(StateFile::open(&path, &before, at(2)).unwrap());
+    let earlier = Earlier::open(&path, at(3)).unwrap();
+    let wanted = [("openim", "b"), ("openim", "c"), ("alibaba_mqtt", "a"), ("openim", "a")];
+    let wanted = wanted.map(|(provider, name)| (provider, name.to_owned()));
+    let (earlier, known) = earlier.ids(&wanted, at(3)).unwrap();
+    assert_eq!(known, [ids(5..7), ids(0..0), ids(0..0), ids(0..300)]);
+    let after = store(&[("a", &ids(299..300))]);
+    assert_eq!(earlier.restore(&after, restarted(3)).unwrap().restored, 1);
+    assert_eq!(view(&after, 0, "user-299", restarted(3)).last_seen_s, Some(1_700_000_001));
+}
+
+#[test]
+fn a_file_of_no_use_is_set_aside_when_its_ids_are_asked_for_and_says_so_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let before = store(&[("a", &ids(0..300))]);
+    let opened = StateFile::open(&path, &before, at(2)).unwrap();
+    opened
+        .file
+        .database
+        .as_ref()
+        .unwrap()
+        .run("DELETE FROM pieces WHERE key = (SELECT max(key) FROM pieces)");
+    drop(opened);
+    let (earlier, known) =
+        Earlier::open(&path, at(3)).unwrap().ids(&[("openim", "a".into())], at(3)).unwrap();
+    assert_eq!(known, [ids(0..0)]);
+    let opened = earlier.restore(&before, at(3)).unwrap();
+    let (why, to) = opened.set_aside.expect("it was damaged");
+    assert!(why.contains("damaged") && to.is_file() && path.is_file(), "{why}");
+}
