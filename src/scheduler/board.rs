@@ -5,7 +5,7 @@
 //! and failures stand apart, so that answers push no failure out. What is kept of single targets (details, refused ids, bad
 //! rows) and of questions is bounded by [`NOTES_MAX`]; beyond it, the oldest is forgotten. A question costs at most 350
 //! bytes, and 1,200 once it has failed three times: 3.5 to 12 bytes a target with batches of a hundred. Where a source has a
-//! cadence, a question's targets are kept with it, which takes up to 24 bytes a target more.
+//! cadence, the targets of a question are kept with it, 4 bytes each.
 //!
 //! It decides nothing, and nothing waits under its lock.
 

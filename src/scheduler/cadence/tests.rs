@@ -242,6 +242,23 @@ fn what_is_not_handed_out_when_the_list_changes_is_about_those_who_stay() {
 }
 
 #[test]
+fn who_stays_keeps_its_pace_when_others_go() {
+    let whole = roster(300, 0, |_| false);
+    let mut play = Play::new(SETTINGS, SECOND * 30, &whole).quiet();
+    play.ticks(31, |row, _| row == 120);
+    let mut rest = Roster::new(0, 0);
+    for row in 100..300 {
+        rest.push(whole.id(row), TargetLabels::default());
+    }
+    let change = Change::between(&whole, &rest).expect("a change");
+    let before: Vec<Turn> = (119..122).map(|row| play.cadence.turn(row, play.now)).collect();
+    play.cadence.replace(&change, 20);
+    let after: Vec<Pace> = (19..22).map(|row| play.cadence.turn(row, play.now).pace).collect();
+    assert_eq!(after, before.iter().map(|turn| turn.pace).collect::<Vec<_>>());
+    assert!(matches!(after[..], [Pace::Quiet(_), Pace::Changed(_), Pace::Quiet(_)]), "{after:?}");
+}
+
+#[test]
 fn a_targets_pace_is_told_with_its_next_turn() {
     let mut play = Play::new(SETTINGS, SECOND * 30, &roster(300, 0, |row| row == 7)).quiet();
     let turn = |play: &Play, row| play.cadence.turn(row, play.now);

@@ -71,3 +71,20 @@ impl Turns {
 fn whole(all: Duration, part: Duration) -> u64 {
     u64::try_from(all.as_micros() / part.as_micros().max(1)).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_as_many_as_lively_targets_have_answers_for_and_requests_can_hold() {
+        let seconds = Duration::from_secs;
+        let [fastest, slowest, lively_for, quiet_after] = [10, 300, 600, 3600].map(seconds);
+        let settings = Cadence { fastest, slowest, lively_for, quiet_after };
+        let turns = Turns { settings, least: 4, ids: 50 };
+        // Three online have an answer at each tick of the hour, and every tenth brings a detail.
+        assert_eq!(turns.details(3, 10, 480, seconds(3600)), 3 * 36);
+        // All of two hundred cannot: 480 requests hold 24,000 answers.
+        assert_eq!(turns.details(200, 10, 480, seconds(3600)), 2_400);
+    }
+}
