@@ -176,9 +176,11 @@ fn within(asking: &Asking, turn: Duration) -> Asking {
 
 /// What to write into each of a subject's sources so that they ask like this.
 fn changes(subject: &Subject<'_>, other: &Asking) -> Vec<Advice> {
-    let differs = other.interval != subject.asking.interval;
-    let interval = differs.then(|| interval_of(subject, other.interval)).unwrap_or_default();
-    interval.into_iter().chain(other_cadence(subject, other)).collect()
+    let mut changes = other_cadence(subject, other);
+    if other.interval != subject.asking.interval {
+        changes.splice(0..0, interval_of(subject, other.interval));
+    }
+    changes
 }
 
 /// The cadence to write into them so that they ask like this, if that is another one.

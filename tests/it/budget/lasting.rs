@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::future::{join, pending};
-use presence_exporter::daemon::Exporter;
+use presence_exporter::daemon::{Exporter, Recalled};
 use presence_exporter::domain::Tick;
 use presence_exporter::ports::{Clock as _, Ports};
 use presence_exporter::providers::REGISTRY;
@@ -115,10 +115,11 @@ fn no_window_exceeds_its_budget_however_often_the_exporter_ends_and_starts() {
             entropy: Arc::new(Seeded(Mutex::new(Rng::with_seed(number)))),
             env: Arc::new(Nothing),
         };
-        let configuration =
-            configure(&yaml, &ports.env, Path::new(""), 0).unwrap_or_else(|p| panic!("{p:?}"));
+        let read = configure(&yaml, &ports.env, Path::new(""), 0);
+        let mut configuration = read.unwrap_or_else(|problems| panic!("{problems:?}"));
+        let recalled = Recalled::open(&state, &mut configuration, clock.now()).expect("a good place");
         let mut exporter = Exporter::assemble(configuration, ports).expect("there is a way out");
-        exporter.keep_state(&state).expect("the file can be used");
+        exporter.keep_state(recalled).expect("the file can be used");
         let saving = exporter.saving().expect("state is kept");
         let (stop, stopped) = watch::channel(false);
         let (saved, ended) = watch::channel(false);
