@@ -3,8 +3,8 @@
 //!
 //! Time goes by ticks of `fastest`. At each of them [`Cadence::pick`] looks at every target, which costs some nanoseconds a
 //! target, and takes, in this order: whose `slowest` would pass otherwise; whose interval is over; lively ones whose
-//! interval is not, of high priority first and then those that changed last. A request that is not full is filled with those
-//! whose turn comes next. Requests are taken from a credit that grows as fast as plain rounds ask and never holds more than
+//! interval is not, of high priority first and then those that changed last, and of these no more than leave room for
+//! everybody who falls due later. A request that is not full is filled with those whose turn comes next. Requests are taken from a credit that grows as fast as plain rounds ask and never holds more than
 //! one tick's worth, so that no stretch of ticks asks more requests than it would without a cadence: what lively ones get
 //! is what quiet ones leave.
 //!
@@ -161,9 +161,15 @@ impl Cadence {
             urgent.truncate(most);
         }
         urgent.sort_unstable();
+        let early = urgent.partition_point(|(urgency, _)| !urgency.is_early());
+        if early < urgent.len() {
+            urgent.truncate(early.saturating_add(self.spare(&at)));
+        }
         let (mut batches, all) = self.pack(&urgent, room);
         if let (true, Some((rows, _))) = (all, batches.last_mut()) {
-            self.fill(rows, &at);
+            let mut taken: Vec<u32> = urgent.iter().map(|&(_, row)| row).collect();
+            taken.sort_unstable();
+            self.fill(rows, &taken, &at);
         }
         self.credit.spend(batches.len());
         // The sort is stable: the others stay in their order.
@@ -207,6 +213,24 @@ impl Cadence {
         Turn { pace, due, settings: self.settings }
     }
 
+    /// How many targets may go before their time now, so that nobody has to wait for it whose time comes in this tick or a
+    /// later one: by what requests there will be by then, each with as many targets as those of a plain round.
+    fn spare(&self, at: &Instant) -> usize {
+        let mut due = vec![0_u64; self.paces.ticks_ahead(at)];
+        for row in self.askable() {
+            let tick = self.paces.ticks_until(row, at).min(due.len() - 1);
+            due[tick] += 1;
+        }
+        let (targets, questions) = (u64::from(self.targets()), u64::from(self.credit.questions.max(1)));
+        let (mut fallen, mut spare) = (0, u64::MAX);
+        for (tick, count) in (0..).zip(due) {
+            fallen += count;
+            let able = self.credit.room_after(tick).saturating_mul(targets) / questions;
+            spare = spare.min(able.saturating_sub(fallen));
+        }
+        usize::try_from(spare).unwrap_or(usize::MAX)
+    }
+
     /// Cuts targets into requests, of which there may be so many; with whether there was room for all.
     fn pack(&self, urgent: &[(Urgency, u32)], room: usize) -> (Vec<Batch>, bool) {
         // The request being filled of each part of the ids that no request may mix.
@@ -231,12 +255,12 @@ impl Cadence {
         (batches, true)
     }
 
-    /// Fills a request with those whose turns come next: they cost nothing now, and nothing of their own then.
-    fn fill(&self, rows: &mut Vec<u32>, at: &Instant) {
+    /// Fills a request with those whose turns come next and who are not taken in this tick: they cost nothing now, and nothing of their own then.
+    fn fill(&self, rows: &mut Vec<u32>, taken: &[u32], at: &Instant) {
         let free = self.plain.capacity.ids.saturating_sub(rows.len());
         // The last one to come stands on top.
         let mut next: BinaryHeap<(u32, u32)> = BinaryHeap::new();
-        let others = self.askable().filter(|&row| free > 0 && self.paces.urgency(row, at).is_none());
+        let others = self.askable().filter(|row| free > 0 && taken.binary_search(row).is_err());
         for (due, row) in others.map(|row| (self.paces.due(row, at), row)) {
             if next.len() < free {
                 next.push((due, row));

@@ -28,8 +28,14 @@ impl Credit {
 
     /// Requests that may be asked now.
     pub fn room(&self) -> usize {
+        usize::try_from(self.room_after(0)).unwrap_or(usize::MAX)
+    }
+
+    /// Requests that may be asked from now until so many ticks later, if all of them are.
+    pub fn room_after(&self, ticks: u32) -> u64 {
         let one = micros(self.interval).max(1);
-        usize::try_from((self.saved + one - 1).max(0) / one).unwrap_or(usize::MAX)
+        let saved = self.saved + self.of(self.tick) * i128::from(ticks);
+        u64::try_from((saved + one - 1).max(0) / one).unwrap_or(u64::MAX)
     }
 
     /// Takes so many requests.

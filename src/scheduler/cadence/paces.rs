@@ -120,6 +120,16 @@ impl Paces {
         })
     }
 
+    /// In how many ticks from now a target's turn is due that is not to come before its time.
+    pub fn ticks_until(&self, row: u32, at: &Instant) -> usize {
+        (self.due(row, at).saturating_sub(at.now) / at.tick.max(1)) as usize
+    }
+
+    /// How many ticks there are until everybody's turn was due once, the present one included.
+    pub fn ticks_ahead(&self, at: &Instant) -> usize {
+        (at.bound / at.tick.max(1)) as usize + 1
+    }
+
     /// How long after it was asked about a quiet target is due: in its place of a slow round over all targets, so that those
     /// who became quiet together are not all due together. Never longer than the bound. Whoever was asked about shortly
     /// before that place comes half-way to the next one.
