@@ -216,7 +216,7 @@ impl Cadence {
     /// How many targets may go before their time now, so that nobody has to wait for it whose time comes in this tick or a
     /// later one: by what requests there will be by then, each with as many targets as those of a plain round.
     fn spare(&self, at: &Instant) -> usize {
-        let mut due = vec![0_u64; self.paces.ticks_ahead(at)];
+        let mut due = vec![0_u64; at.ticks_ahead()];
         for row in self.askable() {
             let tick = self.paces.ticks_until(row, at).min(due.len() - 1);
             due[tick] += 1;

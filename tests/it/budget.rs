@@ -3,7 +3,6 @@
 
 mod lasting;
 
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +14,7 @@ use presence_exporter::daemon::{Desk, Exporter};
 use presence_exporter::domain::presence::Presence;
 use presence_exporter::exposition::Format;
 use presence_exporter::http::Control as _;
-use presence_exporter::ports::{Clock as _, Entropy, Env, Ports};
+use presence_exporter::ports::{Clock as _, Ports};
 use presence_exporter::providers::configure::configure;
 use presence_exporter::providers::sim::{SimOptions, Trouble};
 use presence_exporter::providers::{ProviderKind, REGISTRY, find};
@@ -26,6 +25,7 @@ use presence_exporter::simulator::{Core, Incident, Options, Setup, setup};
 use presence_exporter::store::Store;
 use tokio::sync::watch;
 
+use crate::simulation::play::{Nothing, Seeded};
 use crate::simulation::wire::{Way, Wire};
 use crate::stage::{Script, still_world};
 use crate::virtual_time::VirtualClock;
@@ -33,25 +33,6 @@ use crate::virtual_time::VirtualClock;
 const BEGIN_MS: i64 = 1_700_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-
-struct Nothing;
-
-impl Env for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn read(&self, _: &Path, _: u64) -> io::Result<String> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
-struct Seeded(Mutex<Rng>);
-
-impl Entropy for Seeded {
-    fn bits(&self) -> u64 {
-        self.0.lock().unwrap().u64(..)
-    }
-}
 
 /// What is played on virtual time.
 struct Play {

@@ -2,7 +2,7 @@
 
 mod advice;
 mod command;
-mod hour;
+pub mod hour;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use presence_exporter::simulator::setup;
 
 use crate::discover::LISTING_PROVIDERS;
 use crate::lists::{Files, Play, everybody, lines};
+use crate::simulation::play::Nothing;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Enough for several batches of each provider that has batches.
@@ -311,17 +312,6 @@ fn sources_that_are_asked_together_discover_each_their_own() {
         }
         play.assert_true();
     });
-}
-
-struct Nothing;
-
-impl Env for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn read(&self, _: &Path, _: u64) -> std::io::Result<String> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
 }
 
 #[test]

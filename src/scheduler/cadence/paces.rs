@@ -69,6 +69,13 @@ pub struct Instant {
     quiet_after: u32,
 }
 
+impl Instant {
+    /// How many ticks there are until everybody's turn was due once, the present one included.
+    pub fn ticks_ahead(&self) -> usize {
+        (self.bound / self.tick.max(1)) as usize + 1
+    }
+}
+
 impl Paces {
     /// No targets yet.
     pub fn new(settings: Settings, interval: Duration, began: Tick) -> Self {
@@ -123,11 +130,6 @@ impl Paces {
     /// In how many ticks from now a target's turn is due that is not to come before its time.
     pub fn ticks_until(&self, row: u32, at: &Instant) -> usize {
         (self.due(row, at).saturating_sub(at.now) / at.tick.max(1)) as usize
-    }
-
-    /// How many ticks there are until everybody's turn was due once, the present one included.
-    pub fn ticks_ahead(&self, at: &Instant) -> usize {
-        (at.bound / at.tick.max(1)) as usize + 1
     }
 
     /// How long after it was asked about a quiet target is due: in its place of a slow round over all targets, so that those

@@ -1,3 +1,5 @@
+//! Who is picked when, tick by tick, and laws that hold whatever changes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -15,9 +15,10 @@ use presence_exporter::providers::configure::configure;
 use presence_exporter::simulator::{Core, setup};
 use tokio::sync::watch;
 
-use super::{BEGIN_MS, Nothing, Play, SECOND, Seeded};
+use super::{BEGIN_MS, Play, SECOND};
 use crate::lists::{Files, Play as Lists, everybody, lines};
 use crate::pools::with_twins;
+use crate::simulation::play::{Nothing, Seeded};
 use crate::simulation::wire::{Way, Wire};
 use crate::stage::still_world;
 use crate::virtual_time::VirtualClock;

@@ -71,7 +71,7 @@ pub fn configuration(yaml: &str, env: impl Env + 'static) -> Configuration {
 
 /// The configuration with two sources in the place of each: one has the first two thirds of the targets, the other one the
 /// last two thirds.
-fn divided(yaml: &str) -> String {
+pub fn divided(yaml: &str) -> String {
     let (head, sources) = yaml.split_once("\nsources:\n").expect("there are sources");
     let mut blocks: Vec<String> = Vec::new();
     for line in sources.lines() {

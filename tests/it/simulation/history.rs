@@ -9,6 +9,9 @@ use presence_exporter::providers::sim::{SimOptions, Trouble};
 use presence_exporter::simulator::faults::{Kind, When};
 use presence_exporter::simulator::{Incident, Options, Scenario, Setup, places};
 
+use crate::cadence::IN_BATCHES;
+use crate::plan::hour::divided;
+
 /// How long a history is.
 pub const LENGTH: Duration = Duration::from_secs(3600);
 
@@ -18,6 +21,12 @@ pub const BEGIN_MS: i64 = 1_700_000_000_000;
 
 /// One of so many histories is one in which answers overtake each other.
 const OVERTAKING: u64 = 4;
+
+/// One of so many histories is one in which sources are asked together.
+const DIVIDED: u64 = 5;
+
+/// One of so many histories is one in which targets have paces of their own.
+const PACED: u64 = 6;
 
 /// What is turned at the servers at an instant.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +51,10 @@ pub struct History {
     pub latency_ms: (u64, u64),
     /// Counted from the beginning.
     pub turns: Vec<(Duration, Turn)>,
+    /// Whether two sources with common targets stand in the place of each.
+    pub divided: bool,
+    /// How often lively and quiet targets are asked about, where that differs.
+    pub cadence: Option<(Duration, Duration)>,
 }
 
 impl History {
@@ -91,7 +104,17 @@ impl History {
             concurrency: if overtaking { rng.usize(3..=6) } else { rng.usize(1..=6) },
             latency_ms: (rng.u64(1..=5), slow),
             turns,
+            divided: seed % DIVIDED == 2,
+            cadence: (seed % PACED == 4).then(|| {
+                let slowest = seconds(&mut rng, interval.as_secs(), max_age.saturating_sub(timeout).as_secs());
+                (seconds(&mut rng, 5, interval.as_secs().max(5)).min(interval), slowest)
+            }),
         }
+    }
+
+    /// The longest time between two questions about a target, where nothing is wrong.
+    pub fn longest_turn(&self) -> Duration {
+        self.cadence.map_or(self.interval, |(fastest, slowest)| slowest + fastest)
     }
 
     /// The configuration's text, made from the simulator's own.
@@ -105,7 +128,22 @@ impl History {
             text(leave)
         );
         let account = format!("    concurrency: {}\n    endpoint: ", self.concurrency);
-        yaml.replacen("defaults:\n", &defaults, 1).replace("    endpoint: ", &account)
+        let yaml = yaml.replacen("defaults:\n", &defaults, 1).replace("    endpoint: ", &account);
+        let yaml = match self.cadence {
+            None => yaml,
+            Some((fastest, slowest)) => {
+                let cadence = format!(
+                    "    cadence: {{fastest: {}, slowest: {}, lively_for: 60s, quiet_after: 5m}}\n",
+                    text(fastest),
+                    text(slowest)
+                );
+                IN_BATCHES.iter().fold(yaml, |yaml, source| {
+                    let head = format!("\n  {source}:\n");
+                    yaml.replace(&head, &format!("{head}{cadence}"))
+                })
+            }
+        };
+        if self.divided { divided(&yaml) } else { yaml }
     }
 
     /// What the simulator writes into it by itself.

@@ -66,6 +66,8 @@ struct Source {
     provider: &'static str,
     server: usize,
     population: usize,
+    /// By row: the number of its subject.
+    subjects: Vec<usize>,
     rows: Vec<State>,
     targets: Vec<Target>,
 }
@@ -99,21 +101,27 @@ impl Judge {
         let snapshot = store.snapshot();
         let source = |source: &SourceSnapshot| {
             let provider = source.spec.provider;
+            let population = world.populations.iter().position(|p| p.provider == provider);
+            let population = population.expect("it is there");
             let kind = REGISTRY.iter().find(|kind| kind.name() == provider).expect("it is registered");
             Source {
                 provider,
                 server: clouds.iter().position(|cloud| *cloud == kind.cloud().name).expect("it is served"),
-                population: world
-                    .populations
+                population,
+                subjects: source
+                    .roster
                     .iter()
-                    .position(|p| p.provider == provider)
-                    .expect("it is there"),
+                    .map(|target| {
+                        let all = &world.populations[population].subjects;
+                        all.iter().position(|subject| subject.id == target.id).expect("it is there")
+                    })
+                    .collect(),
                 rows: source.states().copied().collect(),
                 targets: vec![Target::default(); source.roster.len() as usize],
             }
         };
         Self {
-            interval: history.interval,
+            interval: history.longest_turn(),
             timeout: history.timeout,
             latency: Duration::from_millis(history.latency_ms.1.max(history.latency_ms.0)),
             rate: history.rate,
@@ -216,7 +224,7 @@ impl Eye<'_> {
             let before = source.rows[index].view(self.now, &policy);
             let booked = state != source.rows[index];
             source.rows[index] = state;
-            let subject = &self.judge.world.populations[source.population].subjects[index];
+            let subject = &self.judge.world.populations[source.population].subjects[source.subjects[index]];
             let target = source.targets[index];
             let judged = if booked && !self.answered { same_but_reason(&before, &view) } else { Ok(target) };
             let judged =

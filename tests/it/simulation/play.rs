@@ -150,6 +150,8 @@ fn run(
 ) -> Result<(), String> {
     let (_stop, stopped) = watch::channel(false);
     let began = clock.now().tick;
+    let sources: Vec<Arc<str>> =
+        exporter.store().snapshot().sources.iter().map(|source| source.spec.name.clone()).collect();
     let mut polling = pin!(exporter.poll(stopped));
     let mut cues = cues(history).into_iter().peekable();
     let mut sleep = clock.sleep_until(began);
@@ -162,7 +164,7 @@ fn run(
             while let Some((_, cue)) = cues.next_if(|(at, _)| began + *at <= now.tick) {
                 match cue {
                     Cue::Look => judge.look(now, true)?,
-                    Cue::Page => read_page(desk)?,
+                    Cue::Page => read_page(desk, &sources)?,
                     Cue::Turn(turn) => {
                         judge.disturbed(now.tick);
                         match turn {
@@ -188,7 +190,7 @@ fn run(
 }
 
 /// On one page each target is in one state, and the counts are those of the series.
-fn read_page(desk: &Desk) -> Result<(), String> {
+fn read_page(desk: &Desk, sources: &[Arc<str>]) -> Result<(), String> {
     let mut pieces = desk.page(Format::Text, &[]).map_err(|_| "no source was named")?;
     let mut page = Vec::new();
     while pieces.next_piece(&mut page) {}
@@ -199,8 +201,7 @@ fn read_page(desk: &Desk) -> Result<(), String> {
             .filter(|line| line.starts_with(&head) && line.contains(&source) && line.contains(rest))
             .collect()
     };
-    for kind in REGISTRY {
-        let source = kind.name();
+    for source in sources {
         let value = |state: &str| -> Option<usize> {
             let line = *lines("presence_source_targets", source, &format!("state=\"{state}\"")).first()?;
             line.rsplit(' ').next()?.parse().ok()
