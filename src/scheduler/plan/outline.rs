@@ -10,7 +10,7 @@ use super::freshness::{Delay, delay};
 use super::quota::{Use, of_limit, of_quota};
 use super::rounds::default_max_age;
 use super::{Assumptions, Calls, Inputs, Member, Span, Subject, World};
-use crate::domain::State;
+use crate::domain::{Roster, State};
 use crate::providers::{Action, Charge, Per};
 use crate::scheduler::budget::SHARE;
 
@@ -20,6 +20,10 @@ const TARGET_BYTES: u64 = 38;
 
 /// The same of what a source with a cadence remembers of it: its turns (9) and its last answer (4).
 const CADENCE_BYTES: u64 = 13;
+
+/// Heap of one target of a pool of several sources beside its id, in the pool's own roster: its end in the arena (4) and its
+/// place in the index (10).
+const POOLED_BYTES: u64 = 14;
 
 /// What a configuration costs and how fresh it can be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -222,6 +226,7 @@ impl Inputs<'_> {
         let spread = subject.asking.turns.map_or(spread, |turns| turns.whole_ticks(spread));
         let ids: u64 = member.roster.iter().map(|target| target.id.len() as u64).sum();
         let targets = member.roster.len();
+        let shared = if asks && subject.members.len() > 1 { roster_bytes(&subject.roster) } else { 0 };
         let turns = subject.asking.turns.map(|turns| turns.settings);
         let bytes = TARGET_BYTES + if turns.is_some() { CADENCE_BYTES } else { 0 };
         SourcePlan {
@@ -247,7 +252,7 @@ impl Inputs<'_> {
             detection_delay_seconds: self.delay(number),
             calls: actions.iter().map(|action| action.calls).fold(Span::default(), Span::plus),
             actions,
-            memory_bytes: ids + u64::from(targets) * (size_of::<State>() as u64 + bytes),
+            memory_bytes: ids + u64::from(targets) * (size_of::<State>() as u64 + bytes) + shared,
         }
     }
 
@@ -290,6 +295,11 @@ impl Inputs<'_> {
             advice: if fits { Vec::new() } else { advise(self, number) },
         }
     }
+}
+
+/// Memory that a pool of several sources takes for its own roster.
+fn roster_bytes(roster: &Roster) -> u64 {
+    roster.iter().map(|target| target.id.len() as u64 + POOLED_BYTES).sum()
 }
 
 fn span(subject: &Subject<'_>, charge: &Charge, least: &World, most: &World) -> Span {

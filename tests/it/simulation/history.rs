@@ -106,7 +106,8 @@ impl History {
             turns,
             divided: seed % DIVIDED == 2,
             cadence: (seed % PACED == 4).then(|| {
-                let slowest = seconds(&mut rng, interval.as_secs(), max_age.saturating_sub(timeout).as_secs());
+                let slowest =
+                    seconds(&mut rng, interval.as_secs(), max_age.saturating_sub(timeout).as_secs());
                 (seconds(&mut rng, 5, interval.as_secs().max(5)).min(interval), slowest)
             }),
         }
