@@ -324,6 +324,7 @@ fn a_million_targets_are_planned_in_under_a_second() {
         members: vec![member],
         provider: kind.name(),
         account: 0,
+        asks: "",
         roster: roster.clone(),
         steps,
         asking,

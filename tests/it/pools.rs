@@ -12,6 +12,7 @@ use presence_exporter::http::Control as _;
 use presence_exporter::ports::{Clock as _, Env};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::configure;
+use presence_exporter::scheduler::plan::quota;
 use presence_exporter::scheduler::pools::pools;
 use presence_exporter::simulator::setup;
 
@@ -349,4 +350,32 @@ fn sources_are_asked_together_only_if_they_ask_the_very_same_in_the_same_rhythm(
     ] {
         assert_eq!(number(other), 2, "{other}");
     }
+}
+
+#[test]
+fn who_is_asked_about_twice_all_the_same_is_told_with_what_to_change() {
+    let yaml = |interval: &str, second: &str| {
+        let source =
+            |targets: &str| format!("account: a, provider: alibaba_mqtt, instance: i, targets: [{targets}]");
+        format!(
+            "accounts:\n  a: {{cloud: alibaba, region: cn-hangzhou, access_key_id: k, access_key_secret: s}}\nsources:\n  \
+             one: {{{}}}\n  two: {{interval: {interval}, {}}}\n",
+            source("x@@@1, x@@@2, x@@@3"),
+            source(second)
+        )
+    };
+    let warnings = |yaml: &str| {
+        let env: Arc<dyn Env> = Arc::new(Nothing);
+        let read = configure(yaml, &env, Path::new(""), 0);
+        quota::warnings(&read.unwrap_or_else(|problems| panic!("{problems:?}\n{yaml}")))
+    };
+    assert_eq!(
+        warnings(&yaml("10s", "x@@@2, x@@@4, x@@@3")),
+        [
+            "2 targets stand in one and in two, which ask the same in another rhythm, so they are asked about twice: the \
+             same interval, timeout and cadence would make it once"
+        ]
+    );
+    assert!(warnings(&yaml("10s", "x@@@4")).is_empty(), "nobody stands in both");
+    assert!(warnings(&yaml("30s", "x@@@2")).is_empty(), "they are asked together");
 }

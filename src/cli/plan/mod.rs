@@ -64,7 +64,7 @@ pub struct Report {
     pub page: PageReport,
     /// What does not fit; empty if all does.
     pub problems: Vec<Verdict>,
-    /// What may not fit, by the ceiling.
+    /// What may not fit, by the ceiling, and what is paid for twice.
     pub warnings: Vec<Verdict>,
 }
 
@@ -132,6 +132,8 @@ pub fn report(configuration: &Configuration, flags: &args::Plan) -> Report {
     report.problems = over_quota(&report.plan);
     report.problems.extend(over_maximum(&inputs, &report, flags));
     report.warnings = warnings(&report);
+    let twice = inputs.overlaps().into_iter();
+    report.warnings.extend(twice.map(|what| Verdict { what, change: Vec::new() }));
     report
 }
 

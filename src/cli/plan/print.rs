@@ -13,7 +13,7 @@ pub fn text(report: &Report) -> String {
     let mut parts = vec![cost(report), freshness(report), accounts(report), sum(report)];
     parts.extend(left_out(report));
     parts.extend(verdicts("Does not fit:", &report.problems));
-    parts.extend(verdicts("May not fit:", &report.warnings));
+    parts.extend(verdicts("Look at:", &report.warnings));
     parts.join("\n\n")
 }
 

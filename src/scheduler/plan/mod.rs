@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`rounds`] cuts targets into batches; [`calls`] counts what a source calls in a world of given
 //! numbers, [`turns`] what a cadence changes of that; [`freshness`] says how late a change is seen; [`quota`] holds counts against what may be spent; [`advice`] says
-//! what to change so that it fits; [`outline`] puts a whole configuration together.
+//! what to change so that it fits; [`overlap`] says what is paid for twice; [`outline`] puts a whole configuration together.
 //!
 //! Everything is counted twice: a floor, that is sure to be asked when all goes well and nobody is online, and a ceiling
 //! under [`Assumptions`]. Given a world's own numbers both are that world's count, to the call.
@@ -25,6 +25,7 @@ pub mod advice;
 pub mod calls;
 pub mod freshness;
 pub mod outline;
+pub mod overlap;
 pub mod quota;
 pub mod rounds;
 pub mod turns;
@@ -74,6 +75,8 @@ pub struct Subject<'a> {
     pub provider: &'static str,
     /// The account's place in the list.
     pub account: usize,
+    /// What it asks, as [`Source::asks`].
+    pub asks: &'a str,
     /// Whom it is asked about: the source's targets, or those of a pool.
     pub roster: Arc<Roster>,
     /// What its round consists of.
@@ -127,6 +130,7 @@ impl<'a> Subject<'a> {
             members: pool.sources.into_iter().map(member).collect(),
             provider: first.kind.name(),
             account: pool.account,
+            asks: &first.asks,
             roster: pool.roster,
             steps,
             asking,
