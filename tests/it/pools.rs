@@ -1,11 +1,12 @@
 //! Sources of one account that ask the same, on virtual time against the simulated APIs: they are asked together, and each
 //! is told all that concerns it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fastrand::Rng;
 use presence_exporter::domain::presence::Presence;
 use presence_exporter::domain::{Fault, UnknownReason};
 use presence_exporter::http::Control as _;
@@ -220,6 +221,45 @@ fn a_list_that_changes_concerns_its_own_source_and_whom_both_want_is_asked_about
 }
 
 #[test]
+fn whatever_lists_follow_one_another_each_source_has_its_own_and_nobody_is_taken_for_another() {
+    const SOME: usize = 60;
+    let everybody = everybody(SOME);
+    let files = Files::default();
+    let mut rng = Rng::with_seed(3);
+    let mut write = |files: &Files| {
+        let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (provider, ids) in &everybody {
+            for source in [(*provider).to_owned(), format!("{provider}_b")] {
+                let share = [0.9, 0.5, 0.97, 1.0, 0.2, 0.0][rng.usize(..6)];
+                let mut some: Vec<&String> = ids.iter().filter(|_| rng.f64() < share).collect();
+                rng.shuffle(&mut some);
+                files.write(&format!("{source}.txt"), lines(some.iter().copied()));
+                wanted.insert(source, some.into_iter().cloned().collect());
+            }
+        }
+        (wanted, Duration::from_millis(rng.u64(5_020..9_000)))
+    };
+    write(&files);
+    let mut play = Play::new(SOME, files, |yaml| with_twins(&yaml));
+    play.run(async |play| {
+        play.wait(SECOND * 25).await;
+        for round in 0..80 {
+            let (wanted, pause) = write(&play.files);
+            play.wait(pause).await;
+            play.assert_true();
+            let late = play.clock.now().unix_seconds() - 30;
+            for (source, wanted) in &wanted {
+                let shown = play.shown(source);
+                let ids: BTreeSet<String> = shown.keys().cloned().collect();
+                assert_eq!(ids, *wanted, "{source} in round {round}");
+                let stale = shown.values().filter(|(_, at)| at.is_some_and(|at| at < late)).count();
+                assert_eq!(stale, 0, "{source} in round {round}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_failure_is_told_to_every_source_and_a_refused_id_to_those_that_have_it() {
     let files = halves(100, 200);
     let ids = &everybody(SIZE)["alibaba_mqtt"];
@@ -253,24 +293,28 @@ fn a_failure_is_told_to_every_source_and_a_refused_id_to_those_that_have_it() {
 
 #[test]
 fn where_the_budget_does_not_suffice_the_highest_priority_that_any_source_gives_counts() {
-    let mut play = Play::new(SIZE, halves(100, 200), |yaml| {
-        let yaml = with_twin(&yaml, "alibaba_mqtt", "_b", "    priority: high\n");
+    let files = halves(100, 200);
+    let ids = &everybody(SIZE)["alibaba_mqtt"];
+    // Whom both want stands last, where of one priority one is left out first.
+    files.write("alibaba_mqtt_b.txt", lines(ids[200..].iter().chain(&ids[100..200])));
+    let mut play = Play::new(SIZE, files, |yaml| {
+        let yaml = with_twin(&yaml, "alibaba_mqtt", "_b", "");
+        let yaml = yaml.replace("\n  alibaba_mqtt:\n", "\n  alibaba_mqtt:\n    priority: high\n");
         // 30 batches in 10 s are wanted, and somewhat more than 20 of them are allowed; the other product asks little.
         yaml.replace(
             "  simulated_alibaba:\n",
-            "  simulated_alibaba:\n    shed: true\n    requests_per_second: 2.8\n",
+            "  simulated_alibaba:\n    shed: true\n    requests_per_second: 3.1\n",
         )
     });
-    let ids = &everybody(SIZE)["alibaba_mqtt"];
     play.run(async |play| {
         play.wait(SECOND * 60).await;
-        let (first, second) = (play.shown("alibaba_mqtt"), play.shown("alibaba_mqtt_b"));
-        assert!(second.values().all(|(is, _)| is_known(*is)), "{second:?}");
+        let (high, normal) = (play.shown("alibaba_mqtt"), play.shown("alibaba_mqtt_b"));
+        assert!(high.values().all(|(is, _)| is_known(*is)), "{high:?}");
         let left_out = Presence::Unknown(UnknownReason::Budget);
-        assert!(ids[100..200].iter().all(|id| is_known(first[id].0)), "the other source pays for them");
-        let count = first.values().filter(|(is, _)| *is == left_out).count();
+        assert!(ids[100..200].iter().all(|id| is_known(normal[id].0)), "the other source asks for them");
+        let count = normal.values().filter(|(is, _)| *is == left_out).count();
         assert!((10..100).contains(&count), "{count} are left out");
-        let about = play.desk.explain("alibaba_mqtt", &ids[99]).expect("it is there");
+        let about = play.desk.explain("alibaba_mqtt_b", &ids[299]).expect("it is there");
         assert_eq!((about.state.as_str(), about.next.kind.as_str()), ("unknown", "left_out"));
     });
 }
