@@ -13,7 +13,7 @@ use presence_exporter::http::Control as _;
 use presence_exporter::ports::{Clock as _, Env};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::configure;
-use presence_exporter::scheduler::plan::quota;
+use presence_exporter::scheduler::plan::{Assumptions, Inputs, quota};
 use presence_exporter::scheduler::pools::pools;
 use presence_exporter::simulator::setup;
 
@@ -422,4 +422,23 @@ fn who_is_asked_about_twice_all_the_same_is_told_with_what_to_change() {
     );
     assert!(warnings(&yaml("10s", "x@@@4")).is_empty(), "nobody stands in both");
     assert!(warnings(&yaml("30s", "x@@@2")).is_empty(), "they are asked together");
+}
+
+#[test]
+fn the_plan_counts_what_is_asked_together_once_beside_the_first_source() {
+    let source = "account: a, provider: alibaba_mqtt, instance: i";
+    let yaml = format!(
+        "accounts:\n  a: {{cloud: alibaba, region: cn-hangzhou, access_key_id: k, access_key_secret: s}}\nsources:\n  \
+         one: {{{source}, targets: [x@@@1, x@@@2]}}\n  two: {{{source}, leave_delay: 20s, targets: [x@@@2, x@@@3, x@@@4]}}\n"
+    );
+    let env: Arc<dyn Env> = Arc::new(Nothing);
+    let configuration =
+        configure(&yaml, &env, Path::new(""), 0).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let plan = Inputs::of(&configuration).plan(&Assumptions::default());
+    let [one, two] = plan.sources.as_slice() else { panic!("two sources") };
+    assert_eq!((one.targets, one.questions, one.asked_with.as_deref()), (2, 1, None));
+    assert_eq!((two.targets, two.questions, two.asked_with.as_deref()), (3, 0, Some("one")));
+    assert_eq!((one.calls, two.actions.len()), (plan.calls, 0));
+    let settling = two.detection_delay_seconds.total - one.detection_delay_seconds.total;
+    assert!((settling - 20.0).abs() < 1e-9, "its own delays are its own: {settling}");
 }
