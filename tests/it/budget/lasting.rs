@@ -23,11 +23,16 @@ use crate::simulation::wire::{Way, Wire};
 use crate::stage::still_world;
 use crate::virtual_time::VirtualClock;
 
-/// What an account may send: (seconds, requests) each.
-const WINDOWS: [(u32, usize); 3] = [(1, 7), (60, 60), (3_600, 900)];
-/// The same in a configuration.
-const QUOTA: &str =
-    "    requests_per_second: 7\n    requests_per_minute: 60\n    requests_per_hour: 900\n    endpoint: ";
+/// What an account may send in an hour, beside 60 requests a minute and 7 a second.
+const AN_HOUR: usize = 900;
+
+/// A configuration in which accounts may send so many requests an hour.
+fn with_quota(yaml: &str, an_hour: usize) -> String {
+    let quota = format!(
+        "    requests_per_second: 7\n    requests_per_minute: 60\n    requests_per_hour: {an_hour}\n    endpoint: "
+    );
+    yaml.replace("    endpoint: ", &quota)
+}
 
 /// The most of these instants in any stretch of this length.
 fn fullest(sent: &[Tick], length: Duration) -> usize {
@@ -43,7 +48,8 @@ fn fullest(sent: &[Tick], length: Duration) -> usize {
 }
 
 /// No stretch of any length holds more requests to one cloud than its windows allow.
-fn assert_within(wire: &Wire) -> Vec<usize> {
+fn assert_within(wire: &Wire, an_hour: usize) -> Vec<usize> {
+    let windows = [(1, 7), (60, 60), (3_600, an_hour)];
     let log = wire.log();
     let clouds = wire.core().clouds().len();
     let of = |server: usize| {
@@ -53,8 +59,10 @@ fn assert_within(wire: &Wire) -> Vec<usize> {
     for server in 0..clouds {
         let sent = of(server);
         for seconds in [1_u32, 2, 5, 30, 59, 60, 61, 90, 600, 3_599, 3_600, 4_000] {
-            let allowed =
-                WINDOWS.iter().map(|(length, calls)| calls * seconds.div_ceil(*length) as usize).min();
+            let allowed = windows
+                .iter()
+                .map(|(length, calls): &(u32, usize)| calls * seconds.div_ceil(*length) as usize)
+                .min();
             let most = fullest(&sent, SECOND * seconds);
             assert!(Some(most) <= allowed, "{most} requests in {seconds} s to server {server}");
         }
@@ -77,7 +85,7 @@ fn no_window_exceeds_its_budget_while_lists_change_and_providers_fail_and_recove
         }
     };
     write(&files, &mut rng);
-    let mut play = Lists::new(90, files, |yaml| with_twins(&yaml).replace("    endpoint: ", QUOTA));
+    let mut play = Lists::new(90, files, |yaml| with_quota(&with_twins(&yaml), AN_HOUR));
     play.run(async |play| {
         for fault in
             ["all:throttle", "all:server-error~30%", "all:reset~20%", "all:throttle~20%", "all:hang~10%"]
@@ -92,13 +100,23 @@ fn no_window_exceeds_its_budget_while_lists_change_and_providers_fail_and_recove
             play.wait(SECOND * 60).await;
         }
         play.assert_true();
-        let busiest = assert_within(&play.wire).into_iter().max();
+        let busiest = assert_within(&play.wire, AN_HOUR).into_iter().max();
         assert!(busiest >= Some(350), "{busiest:?} requests in half an hour are no use of 900 an hour");
     });
 }
 
-#[test]
-fn no_window_exceeds_its_budget_however_often_the_exporter_ends_and_starts() {
+/// One process.
+struct Life {
+    /// How long it polls.
+    length: Duration,
+    /// Whether it ends without a last save.
+    killed: bool,
+    /// How long it is until the next one begins.
+    pause: Duration,
+}
+
+/// Processes with one state file, one after the other; what went over the wire in all of them.
+fn live(lives: impl Iterator<Item = Life>, an_hour: usize) -> Arc<Wire> {
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().join("state");
     let play = Play { targets: 120, ..Play::default() };
@@ -106,10 +124,9 @@ fn no_window_exceeds_its_budget_however_often_the_exporter_ends_and_starts() {
     let core =
         Core::new(&play.options, REGISTRY, Arc::new(still_world(REGISTRY, 120, BEGIN_MS)), clock.now());
     let yaml = setup::config_yaml(&core, &Wire::endpoints(core.clouds().len()), &play.setup);
-    let yaml = yaml.replace("    requests_per_second: 7\n", "").replace("    endpoint: ", QUOTA);
+    let yaml = with_quota(&yaml.replace("    requests_per_second: 7\n", ""), an_hour);
     let wire = Wire::new(clock.clone(), core, (10, 10), 1);
-    let mut rng = Rng::with_seed(5);
-    for number in 0..40 {
+    for (number, Life { length, killed, pause }) in (0..).zip(lives) {
         let ports = Ports {
             network: Arc::new(Way(wire.clone())),
             clock: clock.clone(),
@@ -124,8 +141,7 @@ fn no_window_exceeds_its_budget_however_often_the_exporter_ends_and_starts() {
         let saving = exporter.saving().expect("state is kept");
         let (stop, stopped) = watch::channel(false);
         let (saved, ended) = watch::channel(false);
-        let end = clock.now().tick + Duration::from_millis(rng.u64(200..90_000));
-        let killed = number % 2 == 0;
+        let end = clock.now().tick + length;
         let polling = async {
             exporter.poll(stopped).await;
             saved.send(true).expect("the file is kept until the end");
@@ -143,10 +159,38 @@ fn no_window_exceeds_its_budget_however_often_the_exporter_ends_and_starts() {
             }
         };
         clock.run(SECOND * 1_000, whole).expect("it ends");
-        // Some starts follow at once, others after a while.
-        let pause = clock.now().tick + Duration::from_millis(rng.u64(0..100_000) * (number % 4));
-        clock.run(SECOND * 400, clock.sleep_until(pause)).expect("time passes");
+        let next = clock.now().tick + pause;
+        clock.run(pause + SECOND, clock.sleep_until(next)).expect("time passes");
     }
-    let busiest = assert_within(&wire).into_iter().max();
+    wire
+}
+
+#[test]
+fn no_window_exceeds_its_budget_however_often_the_exporter_ends_and_starts() {
+    let mut rng = Rng::with_seed(5);
+    let wire = live(
+        (0..40).map(|number| Life {
+            length: Duration::from_millis(rng.u64(200..90_000)),
+            killed: number % 2 == 0,
+            // Some starts follow at once, others after a while.
+            pause: Duration::from_millis(rng.u64(0..100_000) * (number % 4)),
+        }),
+        AN_HOUR,
+    );
+    let busiest = assert_within(&wire, AN_HOUR).into_iter().max();
     assert!(busiest >= Some(300), "{busiest:?} requests in the best hour are no use of 900");
+}
+
+#[test]
+fn a_process_that_crashes_again_and_again_spends_no_more_than_one_that_lives() {
+    const LITTLE: usize = 60;
+    let mut rng = Rng::with_seed(6);
+    // None lives for long enough that much of what it sends is saved.
+    let life = |_| Life {
+        length: Duration::from_millis(rng.u64(200..1_400)),
+        killed: true,
+        pause: Duration::from_millis(10),
+    };
+    let wire = live((0..200).map(life), LITTLE);
+    assert_within(&wire, LITTLE);
 }
