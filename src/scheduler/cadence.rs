@@ -9,8 +9,8 @@
 //! is what quiet ones leave.
 //!
 //! A target takes 9 bytes. What is lively or quiet is not kept over a restart: everybody begins at the interval.
-//! [`paces`] says how urgent a target's turn is, [`credit`] how many requests there are, [`turns`] hands out what is picked
-//! within a tick, [`notes`] keeps what came of it.
+//! `paces` says how urgent a target's turn is, `credit` how many requests there are, `turns` hands out what is picked
+//! within a tick, `notes` keeps what came of it.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
