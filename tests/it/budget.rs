@@ -26,7 +26,7 @@ use presence_exporter::store::Store;
 use tokio::sync::watch;
 
 use crate::simulation::play::{Nothing, Seeded};
-use crate::simulation::wire::{Way, Wire};
+use crate::simulation::wire::{Call, Way, Wire};
 use crate::stage::{Script, still_world};
 use crate::virtual_time::VirtualClock;
 
@@ -245,6 +245,50 @@ fn one_poisoned_id_in_ten_thousand_makes_one_target_unknown() {
         let snapshot = played.store.snapshot();
         let counts = snapshot.sources[0].counts(played.clock.now());
         assert_eq!((counts.unknown, counts.online, counts.offline), (1, 4_000, 5_999), "{provider}");
+    }
+}
+
+#[test]
+fn at_a_full_budget_polls_reach_97_percent_of_the_ideal_however_slow_the_way_is() {
+    const RATE: u32 = 6;
+    // So many batches as the whole budget asks in ten seconds.
+    let batches = RATE as usize * 10;
+    for (provider, action, ids) in [
+        ("volcengine_rtc", "QueryOnlineStatus", 100),
+        ("openim", "get_users_online_status", 200),
+        ("alibaba_mqtt", "BatchQuerySessionByClientIds", 10),
+        ("alibaba_smartag", "DescribeUserOnlineClientStatistics", 50),
+    ] {
+        // There and back take twice as long.
+        for latency_ms in [5, 100] {
+            let setup =
+                Setup { interval: SECOND * 10, timeout: SECOND * 5, requests_per_second: Some(RATE.into()) };
+            let kinds = vec![find(provider).expect("it is registered")];
+            let played = Play {
+                kinds,
+                targets: batches * ids,
+                latency_ms,
+                setup,
+                length: MINUTE * 4,
+                ..Play::default()
+            }
+            .play(|yaml| yaml);
+            let log = played.wire.log();
+            // Smart Access Gateway is asked for everybody's clients at first, and at every tenth answer.
+            let answered = |call: &&Call| call.good && call.sent.unix_ms >= BEGIN_MS + 60_000;
+            let calls = log.calls.iter().filter(answered).count();
+            let polls = log.calls.iter().filter(answered).filter(|call| call.action == action).count();
+            let ideal = f64::from(RATE) * 180.0;
+            let part = |count: usize| f64::from(u32::try_from(count).unwrap()) / ideal;
+            println!(
+                "{provider} at {} ms: {:.4} of the budget, {:.4} in polls",
+                latency_ms * 2,
+                part(calls),
+                part(polls)
+            );
+            assert!(part(calls) >= 0.97, "{provider} at {latency_ms} ms each way: {}", part(calls));
+            assert!(part(polls) >= 0.97 || provider == "alibaba_smartag", "{provider}: {}", part(polls));
+        }
     }
 }
 
