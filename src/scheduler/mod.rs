@@ -2,15 +2,13 @@
 //! on one thread.
 //!
 //! In reading order: [`pools`] says which sources are asked together; [`packing`] puts targets into batches; [`shedding`]
-//! says whom not to ask where the budget does not
-//! suffice; [`plan`] cuts sources into questions and says what they cost; [`mod@line`] says which is next, and [`cadence`]
-//! which targets are asked about more and less often than others; [`rounds`] how
-//! long rounds take; [`budget`]
-//! says when a request may leave; [`gate`] pays, measures and sends; [`account`] drives it all; [`booking`] says what
-//! follows from an answer or a failure; [`members`] tells it to each source; [`sessions`] counts what histories tell, once; [`changes`]
-//! takes up other lists of targets, and [`discovery`] asks for them; [`breaker`] says when to leave a
-//! provider alone, and [`pause`] how delays grow; [`board`] keeps what people may ask about, and [`explain`] puts it into words. Only [`account`] and
-//! [`gate`] wait; the rest are decisions.
+//! says whom not to ask where the budget does not suffice; [`plan`] cuts sources into questions and says what they cost;
+//! [`mod@line`] says which is next, and [`cadence`] which targets are asked about more and less often than others;
+//! [`rounds`] how long rounds take; [`budget`] says when a request may leave; [`gate`] pays, measures and sends;
+//! [`account`] drives it all; [`booking`] says what follows from an answer or a failure; [`members`] tells it to each
+//! source; [`sessions`] counts what histories tell, once; [`changes`] takes up other lists of targets, and [`discovery`]
+//! asks for them; [`breaker`] says when to leave a provider alone, and [`pause`] how delays grow; [`board`] keeps what
+//! people may ask about, and [`explain`] puts it into words. Only [`account`] and [`gate`] wait; the rest are decisions.
 //!
 //! No request ever leaves on behalf of a scrape, and a slow account never delays another.
 
