@@ -20,7 +20,7 @@ use crate::ports::{Ports, Transport};
 use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::budget::memo::MEMO;
-use crate::scheduler::changes::{self, Joined};
+use crate::scheduler::changes::{self, Family};
 use crate::scheduler::explain::{Subject, explain};
 use crate::scheduler::pools::{Pool, pools};
 use crate::scheduler::{AccountTask, Board, Ledger, Member, Polling, Shared, SourceTask, plan};
@@ -106,12 +106,21 @@ impl Exporter {
         }
         let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
         let mut places = vec![Seat::default(); configuration.sources.len()];
-        for pool in pools(&configuration.sources) {
-            let tasks = &mut by_account[pool.account];
-            for (member, &number) in pool.sources.iter().enumerate() {
-                places[number] = Seat { account: pool.account, pool: tasks.len(), member };
+        let pools = pools(&configuration.sources);
+        // The place of each pool in its account's list.
+        let mut in_account = Vec::with_capacity(pools.len());
+        let mut numbers = vec![0; configuration.accounts.len()];
+        for pool in &pools {
+            in_account.push(numbers[pool.account]);
+            numbers[pool.account] += 1;
+        }
+        for (pool, &place) in pools.iter().zip(&in_account) {
+            for (member, &source) in pool.sources.iter().enumerate() {
+                places[source] = Seat { account: pool.account, pool: place, member };
             }
-            tasks.push(task(pool, &configuration.sources, &telemetry));
+            let places = |pools: &[usize]| pools.iter().map(|&pool| in_account[pool]).collect();
+            let related = (places(&pool.faster), places(&pool.slower));
+            by_account[pool.account].push(task(pool, related, &configuration.sources, &telemetry));
         }
         let mut polling = Vec::new();
         for (account, sources) in configuration.accounts.into_iter().zip(by_account) {
@@ -292,28 +301,29 @@ fn spec(source: &Source, max_age: Duration, detection_delay: Duration) -> Source
     }
 }
 
-/// The sources whose targets may change, with what each pool of theirs is asked about now.
+/// The sources whose targets may change, with what they are asked about now together with others.
 fn watched(sources: Vec<Source>, seats: &[Seat], polling: &mut [Polling], now: Tick) -> Vec<Watched> {
-    let mut priorities: BTreeMap<(usize, usize), Vec<Priority>> = BTreeMap::new();
-    for (source, seat) in sources.iter().zip(seats) {
-        // In the order of the pool's members, which is that of the configuration.
-        priorities.entry((seat.account, seat.pool)).or_default().push(source.settings.priority);
-    }
-    let mut pools: BTreeMap<(usize, usize), Arc<Mutex<Joined>>> = BTreeMap::new();
+    let of = |source: &Source| (source.roster.source(), source.settings.priority);
+    let priorities: BTreeMap<u16, Priority> = sources.iter().map(of).collect();
+    let priority = |number: u16| priorities.get(&number).copied().unwrap_or_default();
+    let mut families: BTreeMap<(usize, usize), Arc<Mutex<Family>>> = BTreeMap::new();
     let mut watched = Vec::new();
     for (source, &Seat { account, pool, member }) in sources.into_iter().zip(seats) {
         let Some(lists) = source.lists else { continue };
         let polling = &mut polling[account];
         let changes = polling.changes();
-        let known = priorities.remove(&(account, pool)).unwrap_or_default();
-        let joined = || Joined::of(pool, &polling.sources()[pool], known.into_iter());
-        let joined = pools.entry((account, pool)).or_insert_with(|| Arc::new(Mutex::new(joined())));
+        if !families.contains_key(&(account, pool)) {
+            let family = Family::of(pool, polling.sources(), &priority);
+            let places: Vec<usize> = family.places().collect();
+            let family = Arc::new(Mutex::new(family));
+            families.extend(places.into_iter().map(|place| ((account, place), Arc::clone(&family))));
+        }
         watched.push(Watched {
             name: Arc::from(source.settings.name),
-            member,
+            seat: (pool, member),
             changes,
             provider: source.provider,
-            joined: Arc::clone(joined),
+            family: Arc::clone(&families[&(account, pool)]),
             roster: source.roster,
             due: now + lists.refresh,
             lists,
@@ -325,8 +335,13 @@ fn watched(sources: Vec<Source>, seats: &[Seat], polling: &mut [Polling], now: T
     watched
 }
 
-/// What is polled for a pool of sources.
-fn task(pool: Pool, sources: &[Source], telemetry: &Telemetry) -> SourceTask {
+/// What is polled for a pool of sources; `related`: the places of faster and of slower pools in the account's list.
+fn task(
+    pool: &Pool,
+    (faster, slower): (Vec<usize>, Vec<usize>),
+    sources: &[Source],
+    telemetry: &Telemetry,
+) -> SourceTask {
     let first = &sources[pool.sources[0]];
     let steps = first.provider.round();
     let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
@@ -339,6 +354,7 @@ fn task(pool: Pool, sources: &[Source], telemetry: &Telemetry) -> SourceTask {
             name: Arc::from(settings.name.as_str()),
             roster: source.roster.clone(),
             lens: source.lens,
+            interval: settings.interval,
             max_age: settings.max_age,
             discover: discover.map(|discover| discover.interval),
             sessions: has_log.then(|| Arc::new(meter())),
@@ -351,13 +367,15 @@ fn task(pool: Pool, sources: &[Source], telemetry: &Telemetry) -> SourceTask {
         kind: first.kind,
         provider: first.provider.clone(),
         steps,
-        roster: pool.roster,
+        roster: pool.roster.clone(),
         members,
+        faster,
+        slower,
         requests,
-        interval: first.settings.interval,
-        cadence: first.settings.cadence,
+        interval: pool.tempo.interval,
+        cadence: pool.tempo.cadence,
         priority: pool.priority,
-        timeout: first.settings.timeout,
+        timeout: pool.tempo.timeout,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::config::{ListFile, ListProblem, TargetLists, read_files};
 use crate::domain::{Change, Roster, TargetLabels, Tick};
 use crate::ports::{Clock, Env, Stamp};
 use crate::providers::Provider;
-use crate::scheduler::changes::{Joined, ListChange};
+use crate::scheduler::changes::{Family, ListChange};
 use crate::scheduler::discovery::Discovered;
 use crate::store::Store;
 
@@ -43,14 +43,14 @@ pub struct Watching {
 pub(super) struct Watched {
     /// The operator's name for it.
     pub name: Arc<str>,
-    /// Its place in its pool.
-    pub member: usize,
+    /// The place of its pool in the account's list, and its own in that.
+    pub seat: (usize, usize),
     /// Takes its changes.
     pub changes: mpsc::Sender<ListChange>,
     /// Says which ids are good.
     pub provider: Arc<dyn Provider>,
-    /// The pool that it is asked about in, shared with the others in it; never locked while anything is awaited.
-    pub joined: Arc<Mutex<Joined>>,
+    /// The pools that ask the same as its own, shared with the others in them; never locked while anything is awaited.
+    pub family: Arc<Mutex<Family>>,
     /// Where its targets come from.
     pub lists: TargetLists,
     /// Its targets, as they were last handed over.
@@ -191,7 +191,7 @@ impl Watched {
         let (new, gone) = (Arc::clone(&change.new), change.moves.removed().len());
         let come = new.len() - change.moves.kept();
         let worked_out =
-            self.joined.lock().unwrap_or_else(PoisonError::into_inner).change(self.member, change, store);
+            self.family.lock().unwrap_or_else(PoisonError::into_inner).change(self.seat, change, store);
         let Some(worked_out) = worked_out else {
             // The change before this one was not taken up yet.
             self.read = None;

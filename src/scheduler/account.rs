@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::board::Board;
+use super::board::{Board, Other};
 use super::booking::{Book, Done};
 use super::breaker::Breaker;
 use super::budget::Budget;
@@ -20,6 +20,7 @@ use super::changes::{Changes, ListChange, PoolChange};
 use super::discovery::{self, Discovered};
 use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
+use super::members::Door;
 use super::rounds::End;
 use super::shedding::{self, Want};
 use super::{AccountTask, Member, Shared, SourceTask, cadence, plan};
@@ -118,29 +119,41 @@ impl Polling {
         let is_due = self.shed_for.is_none_or(|decided| shedding::is_due(decided, per_second, full));
         if self.task.shed && is_due {
             self.shed_for = Some(per_second);
-            self.shed(per_second, None);
+            self.shed(per_second, &[]);
         }
     }
 
-    /// Whoever is left out is told so; a source whose targets were `replaced`, in any case.
-    fn shed(&mut self, per_second: f64, replaced: Option<usize>) {
+    /// Whoever is left out is told so; in pools whose targets were `replaced`, in any case.
+    fn shed(&mut self, per_second: f64, replaced: &[usize]) {
         let wants: Vec<Want<'_>> = self.task.sources.iter().map(SourceTask::want).collect();
         let decided = shedding::decide(&wants, per_second);
+        let mut told = Vec::new();
         for (number, (source, shed)) in self.task.sources.iter().zip(decided).enumerate() {
             let (rhythm, left_out) = (shed.rhythm(&source.steps, &source.roster), shed.count);
-            if !self.book.leave_out(number, shed.clone()) && replaced != Some(number) {
+            if !self.book.leave_out(number, shed.clone()) && !replaced.contains(&number) {
                 continue;
             }
             let (account, name, targets) = (&self.task.name, &source.name, source.roster.len());
             if left_out > 0 {
                 warn!(%account, source = %name, left_out, targets, "the budget does not suffice for all targets");
-            } else if replaced != Some(number) {
+            } else if !replaced.contains(&number) {
                 info!(%account, source = %name, targets, "the budget suffices for all targets again");
             }
             self.line.recut(number, rhythm.clone(), &shed);
-            source.shed(&self.shared.store, &shed);
             self.board.leave_out(number, shed, rhythm, self.line.standing(number));
+            told.push(number);
         }
+        let concerns = |(number, source): &(usize, &SourceTask)| {
+            told.contains(number) || source.faster.iter().any(|faster| told.contains(faster))
+        };
+        let door = self.door();
+        for (number, _) in self.task.sources.iter().enumerate().filter(concerns) {
+            door.shed(number, |pool| self.book.shed(pool));
+        }
+    }
+
+    fn door(&self) -> Door<'_> {
+        Door { store: &self.shared.store, pools: &self.task.sources }
     }
 
     /// What is asked about.
@@ -262,13 +275,12 @@ impl Polling {
 
     /// A question that is forbidden at present: its turn passes without it.
     fn leave_out(&mut self, job: &Job, until: Tick, now: Moment) {
-        let source = &self.task.sources[job.source];
         match job.ask {
             Ask::Step(_) => self.line.step_done(job.source, now.tick),
             // Nothing else asks about a target that batches leave out, nor for the list.
             Ask::Solo(_) | Ask::Discover(_) => self.line.again(job.clone(), until.max(now.tick + LOOK)),
             Ask::Detail(row) => {
-                source.failed(&self.shared.store, now, std::iter::once(row), Fault::Forbidden);
+                self.door().failed(job.source, now, std::iter::once(row), Fault::Forbidden);
             }
             Ask::Batch { .. } | Ask::Picked(_) => {}
         }
@@ -312,7 +324,7 @@ impl Polling {
 
     fn ended(&mut self, job: &Job, end: End, now: Tick) {
         if let Some(took) = self.line.ended(job, end, now) {
-            self.task.sources[job.source].rounded(&self.shared.store, took);
+            self.door().rounded(job.source, took);
         }
     }
 
@@ -372,27 +384,30 @@ impl Polling {
     /// Goes on with other targets of a source. Those who stay lose nothing, and newcomers are unknown until they are asked
     /// about; answers under way are booked for those who are still there.
     fn replace(&mut self, change: ListChange) {
-        let ListChange { source: number, member, own, replacement, pool } = change;
+        let ListChange { pool: number, member, own, replacement, pools } = change;
         let now = self.shared.ports.clock.now();
-        let source = &mut self.task.sources[number];
         if !self.shared.store.replace(replacement) {
             return;
         }
-        source.members[member].roster = Arc::clone(&own.new);
-        self.board.replace_member(number, member, Arc::clone(&own.new));
-        // Else those who came or went are asked about for another source in any case.
-        if let Some(PoolChange { change, rhythm, requests }) = pool {
+        self.task.sources[number].members[member].roster = Arc::clone(&own.new);
+        let mut others = Vec::new();
+        for PoolChange { pool, change, rhythm, requests } in pools {
+            let source = &mut self.task.sources[pool];
             source.roster = Arc::clone(&change.new);
             source.requests = requests;
             source.provider.replaced(&change);
-            self.book.replace(number, &change.moves);
-            self.line.replace(number, &change, rhythm.clone(), now.tick);
-            self.board.replace(number, &change, rhythm, self.line.standing(number));
-            self.board.put_back(self.line.take_put_back());
-            self.changes.replaced(number, &change);
+            self.book.replace(pool, &change.moves);
+            self.line.replace(pool, &change, rhythm.clone(), now.tick);
+            self.changes.replaced(pool, &change);
+            others.push(Other { pool, change, rhythm, standing: self.line.standing(pool) });
         }
+        // Pools that stay as they are ask about those who came or went in any case.
+        let mut replaced: Vec<usize> = others.iter().map(|other| other.pool).collect();
+        self.board.replace((number, member), own.new.clone(), others);
+        self.board.put_back(self.line.take_put_back());
         if let Some(decided) = self.shed_for {
-            self.shed(decided, Some(number));
+            replaced.push(number);
+            self.shed(decided, &replaced);
         }
         self.task.lengthen_max_ages(&self.shared.store);
     }

@@ -67,6 +67,8 @@ pub struct About {
     pub left_out: (u32, u32),
     /// The names of the sources that are asked about together, its own among them.
     pub together: Arc<[String]>,
+    /// Whether its own is not among them, but leaves it to them, since they are asked about more often.
+    pub left_to_faster: bool,
     /// Its place in the round.
     pub place: Place,
     /// Its turns, in a source with a cadence.
@@ -81,6 +83,18 @@ pub struct About {
     pub paused: Option<Paused>,
     /// Seconds that this machine's clock is ahead of the provider's, if any answer told its time.
     pub clock_ahead: Option<f64>,
+}
+
+/// What a change of one source's targets is for a pool.
+pub struct Other {
+    /// The pool's place in the account's list.
+    pub pool: usize,
+    /// Who stays, who goes, who comes.
+    pub change: Arc<Change>,
+    /// The round of the new targets.
+    pub rhythm: Rhythm,
+    /// Where that round stands.
+    pub standing: Standing,
 }
 
 /// Where in its source's round a target is asked about.
@@ -224,15 +238,13 @@ impl Board {
         self.lock().sheets[source].clock_ahead = seconds;
     }
 
-    /// Goes on with other targets of one source of a pool.
-    pub fn replace_member(&self, source: usize, member: usize, roster: Arc<Roster>) {
-        self.lock().sheets[source].members[member] = roster;
-    }
-
-    /// Goes on with other targets of a source, or of a pool.
-    pub fn replace(&self, source: usize, change: &Change, rhythm: Rhythm, standing: Standing) {
+    /// Goes on with other targets of a source, which stands at `place`, and with what follows from that for pools.
+    pub fn replace(&self, (pool, member): (usize, usize), own: Arc<Roster>, others: Vec<Other>) {
         let mut inner = self.lock();
-        inner.sheets[source].replace(change, rhythm, standing);
+        inner.sheets[pool].members[member] = own;
+        for Other { pool, change, rhythm, standing } in others {
+            inner.sheets[pool].replace(&change, rhythm, standing);
+        }
     }
 
     /// Notes what was put back without a question's end.
@@ -259,8 +271,11 @@ impl Board {
         let inner = self.lock();
         let sheet = &inner.sheets[source];
         let roster = Arc::clone(&sheet.members[member]);
-        let (own, row) = (roster.find(id)?, sheet.index(member, id)?);
-        let about = self.about(&inner, source, row, now);
+        let own = roster.find(id)?;
+        let faster = sheet.faster.iter().copied();
+        let elsewhere = || faster.clone().find_map(|pool| Some((pool, inner.sheets[pool].roster.find(id)?)));
+        let (pool, row) = sheet.index(member, id).map(|row| (source, row)).or_else(elsewhere)?;
+        let about = About { left_to_faster: pool != source, ..self.about(&inner, pool, row, now) };
         Some((roster, own, about))
     }
 
@@ -284,6 +299,7 @@ impl Board {
             priority: sheet.priority(row),
             left_out: sheet.left_out(),
             together: sheet.together.clone(),
+            left_to_faster: false,
             answers: newest_first(answers),
             failures: newest_first(failures),
             coming: sheet.coming(row, now.tick),

@@ -11,6 +11,7 @@ use super::SourceTask;
 use super::breaker::{Breaker, Failed};
 use super::discovery;
 use super::line::{Ask, Job, Line, Rows};
+use super::members::Door;
 use super::pause;
 use super::rounds::End;
 use super::sessions::SessionLedger;
@@ -145,6 +146,11 @@ impl Book {
         old != self.sources[source].shed
     }
 
+    /// The targets of a source that are left out.
+    pub fn shed(&self, source: usize) -> &Shed {
+        &self.sources[source].shed
+    }
+
     /// Whether nobody of a source is asked about.
     pub fn is_left_out(&self, source: &SourceTask, number: usize) -> bool {
         let count = self.sources[number].shed.count;
@@ -170,6 +176,7 @@ impl Book {
         breaker: &mut Breaker,
         chance: u64,
     ) -> End {
+        let door = Door { store, pools: sources };
         let page = &mut self.sources[done.job.source];
         if is_log(&sources[done.job.source], &done.job.ask) {
             // The first watermark, whether that pass was complete or not: a log that cannot be read at first loses nothing.
@@ -180,7 +187,7 @@ impl Book {
             Ok(answer) => {
                 breaker.answered(&done.job);
                 if !discovery {
-                    self.answered(done, answer, &sources[done.job.source], store, line);
+                    self.answered(done, answer, door, line);
                 }
                 End::Answered
             }
@@ -189,13 +196,10 @@ impl Book {
                 let failed = Failed { fault, wait, calls: done.receipt.calls };
                 breaker.failed(done.ended.tick, &done.job, &failed, chance);
                 // That a list is not known says nothing of those who are on it.
-                let end = if discovery {
-                    End::GivenUp
-                } else {
-                    self.failed(done, failure, &sources[done.job.source], store, line, chance)
-                };
+                let end =
+                    if discovery { End::GivenUp } else { self.failed(done, failure, door, line, chance) };
                 if failure.fault.is_account_wide() {
-                    account_refused(done.ended, failure.fault, sources, store);
+                    account_refused(done.ended, failure.fault, door);
                 }
                 end
             }
@@ -209,25 +213,19 @@ impl Book {
         end
     }
 
-    fn answered(
-        &mut self,
-        done: &Done,
-        answer: &Answer,
-        source: &SourceTask,
-        store: &Store,
-        line: &mut Line,
-    ) {
+    fn answered(&mut self, done: &Done, answer: &Answer, door: Door<'_>, line: &mut Line) {
         let number = done.job.source;
+        let source = &door.pools[number];
         let as_of = done.receipt.as_of.unwrap_or(done.began);
-        source.came(store, as_of, done.ended, &answer.rows);
+        door.came(number, as_of, done.ended, &answer.rows);
         let seen = answer.rows.iter().filter_map(|(row, seen)| Some((row.index, seen.as_ref().ok()?.online)));
         line.answered(number, seen, done.ended.tick);
-        source.heard(store, as_of);
+        door.heard(number, as_of);
         for row in &answer.details {
             line.detail(number, row.index);
         }
         if is_log(source, &done.job.ask) {
-            source.log_read(store, as_of.unix_ms);
+            door.log_read(number, as_of.unix_ms);
             let ledgers = &mut self.sources[number].ledgers;
             for (view, session) in &answer.sessions {
                 if let (Some(ledger), Some(meter)) = (ledgers.get_mut(*view), &source.members[*view].sessions)
@@ -240,7 +238,7 @@ impl Book {
             }
         }
         if done.job.ask.is_batch() || matches!(done.job.ask, Ask::Solo(_)) {
-            source.failed(store, as_of, left_out(done, answer), Fault::BadAnswer);
+            door.failed(number, as_of, left_out(done, answer), Fault::BadAnswer);
         }
         let refused = answer.rows.iter().filter(|(_, seen)| *seen == Err(Fault::RefusedId));
         if let (Ask::Solo(row), 0) = (&done.job.ask, refused.count()) {
@@ -253,28 +251,28 @@ impl Book {
         &mut self,
         done: &Done,
         failure: &Failure,
-        source: &SourceTask,
-        store: &Store,
+        door: Door<'_>,
         line: &mut Line,
         chance: u64,
     ) -> End {
         let (number, at) = (done.job.source, done.ended);
+        let source = &door.pools[number];
         if failure.fault == Fault::RefusedId
-            && let Some(end) = self.refused(done, source, store, line)
+            && let Some(end) = self.refused(done, door, line)
         {
             return end;
         }
         match done.job.ask {
             Ask::Step(_) if speaks_of_presence(source, &done.job.ask) => {
-                source.all_failed(store, at, failure.fault);
+                door.all_failed(number, at, failure.fault);
             }
             Ask::Step(_) => {}
             // The others will not be asked about either.
             Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_) if failure.fault == Fault::Forbidden => {
-                source.all_failed(store, at, failure.fault);
-                source.silent(store);
+                door.all_failed(number, at, failure.fault);
+                door.silent(number);
             }
-            _ => source.failed(store, at, done.rows.iter().copied(), failure.fault),
+            _ => door.failed(number, at, done.rows.iter().copied(), failure.fault),
         }
         let attempt = done.job.attempt;
         let again = pause::retry(at.tick, failure.fault, failure.wait, attempt, source.interval, chance);
@@ -289,15 +287,16 @@ impl Book {
         let page = &mut self.sources[number];
         page.failures += 1;
         if page.failures >= line.questions(number) {
-            source.silent(store);
+            door.silent(number);
         }
         self.ill(number, source, failure, &done.receipt);
         end
     }
 
     /// A batch that is refused for one of its ids is asked again in halves, until that id stands alone.
-    fn refused(&mut self, done: &Done, source: &SourceTask, store: &Store, line: &mut Line) -> Option<End> {
+    fn refused(&mut self, done: &Done, door: Door<'_>, line: &mut Line) -> Option<End> {
         let number = done.job.source;
+        let source = &door.pools[number];
         let now = done.ended.tick;
         match (&done.job.ask, done.rows.as_slice()) {
             (Ask::Batch { .. } | Ask::Picked(_) | Ask::Solo(_), &[row]) => {
@@ -305,7 +304,7 @@ impl Book {
                     let (source, id) = (&source.name, source.roster.id(row));
                     warn!(%source, id, "the provider refuses this id; correct or remove the target");
                 }
-                source.failed(store, done.ended, std::iter::once(row), Fault::RefusedId);
+                door.failed(number, done.ended, std::iter::once(row), Fault::RefusedId);
                 let due = now + refused_pause(source);
                 line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0, round: None }, due);
                 Some(End::Answered)
@@ -372,10 +371,10 @@ fn refused_pause(source: &SourceTask) -> Duration {
 }
 
 /// Every target of a refused account is told why nothing more will come.
-fn account_refused(at: Moment, fault: Fault, sources: &[SourceTask], store: &Store) {
-    for source in sources {
-        source.all_failed(store, at, fault);
-        source.silent(store);
+fn account_refused(at: Moment, fault: Fault, door: Door<'_>) {
+    for pool in 0..door.pools.len() {
+        door.all_failed(pool, at, fault);
+        door.silent(pool);
     }
 }
 

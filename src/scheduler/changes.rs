@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::booking::Done;
 use super::plan::{self, Rhythm};
-use super::pools::{Joining, Part, join};
+use super::pools::{Part, Parts};
 use super::{AccountTask, Member, SourceTask};
 use crate::domain::{Change, Moves, Priority, Roster};
 use crate::providers::Step;
@@ -24,19 +24,21 @@ const WAITING_MAX: usize = 16;
 /// A change of one source's targets, worked out.
 pub struct ListChange {
     /// The place of the source's pool in the account's list.
-    pub source: usize,
+    pub pool: usize,
     /// The source's place in the pool.
     pub member: usize,
     /// Who stays, who goes, who comes.
     pub own: Arc<Change>,
     /// The store's rows of it.
     pub replacement: Replacement,
-    /// What it is for the pool; none where others in it want the same targets.
-    pub pool: Option<PoolChange>,
+    /// What it is for its pool, and for slower and faster ones; nothing where others want the same targets.
+    pub pools: Vec<PoolChange>,
 }
 
 /// A change of whom a pool is asked about.
 pub struct PoolChange {
+    /// The pool's place in the account's list.
+    pub pool: usize,
     /// Who stays, who goes, who comes.
     pub change: Arc<Change>,
     /// The round of the new targets.
@@ -45,48 +47,115 @@ pub struct PoolChange {
     pub requests: u64,
 }
 
-/// A pool as it was last handed over, for whoever works changes out.
-pub struct Joined {
-    /// Its place in the account's list.
-    pub place: usize,
-    /// What its round consists of.
-    pub steps: Vec<Step>,
-    /// Whom it is asked about.
-    pub roster: Arc<Roster>,
-    /// The targets of each of its sources, with that one's priority.
-    pub members: Vec<(Arc<Roster>, Priority)>,
+/// The pools that ask the same, each in its own rhythm, as they were last handed over; for whoever works changes out.
+pub struct Family {
+    pools: Vec<Kin>,
 }
 
-impl Joined {
-    /// The pool that is polled so.
-    pub fn of(place: usize, source: &SourceTask, priorities: impl Iterator<Item = Priority>) -> Self {
-        let rosters = source.members.iter().map(|member| Arc::clone(&member.roster));
-        let (steps, roster) = (source.steps.clone(), Arc::clone(&source.roster));
-        Self { place, steps, roster, members: rosters.zip(priorities).collect() }
+/// One pool of a family.
+struct Kin {
+    /// Its place in the account's list.
+    place: usize,
+    /// What its round consists of.
+    steps: Vec<Step>,
+    /// Whom it is asked about.
+    roster: Arc<Roster>,
+    /// The targets of each of its sources, with that one's priority.
+    members: Vec<(Arc<Roster>, Priority)>,
+    /// The places of its faster ones in the account's list.
+    faster: Vec<usize>,
+}
+
+impl Family {
+    /// The pools that ask the same as the one at this place of an account's list. `priority`: that of a source, by its
+    /// number.
+    pub fn of(place: usize, sources: &[SourceTask], priority: &dyn Fn(u16) -> Priority) -> Self {
+        let kin = |&place: &usize| {
+            let source = &sources[place];
+            let member = |member: &Member| (Arc::clone(&member.roster), priority(member.roster.source()));
+            Kin {
+                place,
+                steps: source.steps.clone(),
+                roster: Arc::clone(&source.roster),
+                members: source.members.iter().map(member).collect(),
+                faster: source.faster.clone(),
+            }
+        };
+        Self { pools: relatives(place, sources).iter().map(kin).collect() }
     }
 
-    /// Works a change of one of its sources out. Takes time by the number of targets. `None` when the store's source has
-    /// other targets than the change begins with; then nothing has changed.
-    pub fn change(&mut self, member: usize, change: Change, store: &Store) -> Option<ListChange> {
+    /// The places of its pools in the account's list.
+    pub fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.pools.iter().map(|kin| kin.place)
+    }
+
+    /// Works a change of one of its sources out, that has this place in the pool at that place of the account's list. Takes
+    /// time by the number of targets. `None` when the store's source has other targets than the change begins with; then
+    /// nothing has changed.
+    pub fn change(
+        &mut self,
+        (pool, member): (usize, usize),
+        change: Change,
+        store: &Store,
+    ) -> Option<ListChange> {
         let own = Arc::new(change);
         let replacement = store.prepare(Arc::clone(&own))?;
-        self.members[member].0 = Arc::clone(&own.new);
-        let change = if self.members.len() == 1 { Some(Arc::clone(&own)) } else { self.rejoined() };
-        let pool = change.map(|change| {
-            self.roster = Arc::clone(&change.new);
-            let rhythm = plan::rhythm(&self.steps, &change.new);
-            let requests = requests(&rhythm, &self.steps, &change.new);
-            PoolChange { change, rhythm, requests }
-        });
-        Some(ListChange { source: self.place, member, own, replacement, pool })
+        let is_alone = self.pools.len() == 1 && self.pools[0].members.len() == 1;
+        let mut pools = Vec::new();
+        let changed = self.pools.iter().position(|kin| kin.place == pool)?;
+        self.pools[changed].members[member].0 = Arc::clone(&own.new);
+        for number in 0..self.pools.len() {
+            let (kin, changed) = (&self.pools[number], &self.pools[changed]);
+            let is_concerned = kin.place == changed.place
+                || kin.faster.contains(&changed.place)
+                || changed.faster.contains(&kin.place);
+            if !is_concerned {
+                continue;
+            }
+            let change = if is_alone { Some(Arc::clone(&own)) } else { self.rejoined(number) };
+            let Some(change) = change else { continue };
+            let kin = &mut self.pools[number];
+            kin.roster = Arc::clone(&change.new);
+            let rhythm = plan::rhythm(&kin.steps, &change.new);
+            let requests = requests(&rhythm, &kin.steps, &change.new);
+            pools.push(PoolChange { pool: kin.place, change, rhythm, requests });
+        }
+        Some(ListChange { pool, member, own, replacement, pools })
     }
 
-    fn rejoined(&self) -> Option<Arc<Change>> {
-        let parts: Vec<Part<'_>> =
-            self.members.iter().map(|(roster, priority)| Part { roster, priority: *priority }).collect();
-        let wanted = join(&parts, Joining::of(&self.steps, parts.len()));
-        Change::between(&self.roster, &wanted).map(Arc::new)
+    /// What follows for a pool from the present lists of all.
+    fn rejoined(&self, number: usize) -> Option<Arc<Change>> {
+        let kin = &self.pools[number];
+        let faster = self.pools.iter().filter(|other| kin.faster.contains(&other.place));
+        let slower = self.pools.iter().filter(|other| other.faster.contains(&kin.place));
+        let parts = Parts {
+            own: kin.parts().collect(),
+            faster: faster.flat_map(Kin::parts).collect(),
+            slower: slower.flat_map(Kin::parts).collect(),
+        };
+        Change::between(&kin.roster, &parts.join(parts.joining(&kin.steps))).map(Arc::new)
     }
+}
+
+impl Kin {
+    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.members.iter().map(|(roster, priority)| Part { roster, priority: *priority })
+    }
+}
+
+/// The pool at this place and all whose lists its own have to do with, in order.
+fn relatives(place: usize, sources: &[SourceTask]) -> Vec<usize> {
+    let mut known = vec![place];
+    let mut looked_at = 0;
+    while let Some(&place) = known.get(looked_at) {
+        let SourceTask { faster, slower, .. } = &sources[place];
+        let new: Vec<usize> =
+            faster.iter().chain(slower).copied().filter(|one| !known.contains(one)).collect();
+        known.extend(new);
+        looked_at += 1;
+    }
+    known.sort_unstable();
+    known
 }
 
 /// HTTP requests that a round takes at least: batches, and a listing's pages by its targets.
@@ -195,9 +264,10 @@ impl AccountTask {
         let stretch = plan::stretch(wanted, self.quota.sustained_per_second());
         for source in &self.sources {
             let slowest = source.cadence.map_or(source.interval, |cadence| cadence.slowest);
-            let round = source.interval.mul_f64(stretch).max(slowest);
-            let max_age = plan::default_max_age(round, source.timeout);
-            for Member { roster, .. } in source.members.iter().filter(|member| member.max_age.is_none()) {
+            for member in source.members.iter().filter(|member| member.max_age.is_none()) {
+                let Member { roster, interval, .. } = member;
+                let round = interval.mul_f64(stretch).max(slowest);
+                let max_age = plan::default_max_age(round, source.timeout);
                 store.lengthen_max_age(roster.source(), roster.generation(), max_age);
             }
         }

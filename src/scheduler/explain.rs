@@ -259,6 +259,12 @@ fn next(about: &About, spec: &SourceSpec, times: Times) -> Next {
         Place::Steps(_) => format!("all targets are asked about together every {interval}"),
     };
     let regular = match &*about.together {
+        names if about.left_to_faster => {
+            format!(
+                "{regular}; that is done for {}, where it stands too and is asked about more often",
+                names.join(", ")
+            )
+        }
         [] | [_] => regular,
         several => format!("{regular}; that is done for {} together", several.join(", ")),
     };
@@ -323,7 +329,7 @@ fn left_alone(fault: Fault) -> &'static str {
 fn left_out(about: &About) -> String {
     let (priority, (count, of)) = (about.priority.as_str(), about.left_out);
     let of = match &*about.together {
-        [] | [_] => format!("the source's {of} targets"),
+        [] | [_] if !about.left_to_faster => format!("the source's {of} targets"),
         several => format!("{of} targets of {}", several.join(", ")),
     };
     format!(

@@ -1,8 +1,8 @@
-//! What a question's end means to each of the sources that were asked about together: the store knows sources, everything
-//! before it knows pools.
+//! What a question's end means to each of the sources that it concerns: the store knows sources, everything before it knows
+//! pools.
 //!
-//! A target of a pool finds its rows by its id, so that nothing has to be kept beside the rosters and any of them may change.
-//! It decides nothing about presence.
+//! A target of a pool finds its rows by its id, in the pool's own sources and in those of the slower pools that leave it to
+//! this one, so that nothing has to be kept beside the rosters and any of them may change. It decides nothing about presence.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct Member {
     pub roster: Arc<Roster>,
     /// How it reads answers.
     pub lens: u8,
+    /// How often it wants every target to be asked about; the pool may do so more often.
+    pub interval: Duration,
     /// How long its answers count, if the operator says so.
     pub max_age: Option<Duration>,
     /// How often its targets are discovered, if they are.
@@ -50,15 +52,12 @@ impl SourceTask {
 
     /// How the targets of its sources stand in its own roster.
     pub(super) fn joining(&self) -> Joining {
-        Joining::of(&self.steps, self.members.len())
+        Joining::of(&self.steps, self.members.len(), !self.faster.is_empty() || !self.slower.is_empty())
     }
 
-    /// The rows of a target of the pool.
-    fn rows_of(&self, index: u32) -> impl Iterator<Item = RowId> + '_ {
-        let (only, id) = self.joining().unkey(self.roster.id(index));
-        let members =
-            self.members.iter().enumerate().filter(move |(place, _)| only.is_none_or(|only| only == *place));
-        members.filter_map(move |(_, member)| member.roster.find(id).map(|index| member.roster.row(index)))
+    /// The number in the pool of a target of the source with this place there; none if others ask about it.
+    pub(super) fn index(&self, member: usize, id: &str) -> Option<u32> {
+        self.roster.find(&self.joining().key(member, id))
     }
 
     /// Leads what an answer about all targets says of each source's rows to the rows of the pool. To be told to the pool
@@ -70,58 +69,9 @@ impl SourceTask {
         answer.rows.retain_mut(|(row, _)| {
             let of = |(_, member): &(usize, &Member)| member.roster.source() == row.source;
             let Some((place, member)) = self.members.iter().enumerate().find(of) else { return false };
-            let key = self.joining().key(place, member.roster.id(row.index));
-            let found = self.roster.find(&key);
+            let found = self.index(place, member.roster.id(row.index));
             found.map(|index| *row = self.roster.row(index)).is_some()
         });
-    }
-
-    /// Books rows of an answer.
-    pub(super) fn came(
-        &self,
-        store: &Store,
-        as_of: Moment,
-        came: Moment,
-        rows: &[(RowId, Result<Seen, Fault>)],
-    ) {
-        if self.joining() == Joining::Alone {
-            return store.came(as_of, came, rows);
-        }
-        let current = rows.iter().filter(|(row, _)| row.generation == self.roster.generation());
-        let told = current.flat_map(|(row, said)| self.rows_of(row.index).map(|row| (row, said.clone())));
-        store.came(as_of, came, &told.collect::<Vec<_>>());
-    }
-
-    /// Books that a question about these targets of the pool failed.
-    pub(super) fn failed(&self, store: &Store, at: Moment, rows: impl Iterator<Item = u32>, fault: Fault) {
-        store.failed(at, &mut rows.flat_map(|row| self.rows_of(row)), fault);
-    }
-
-    /// Books that a question about all targets failed, or that none will be asked.
-    pub(super) fn all_failed(&self, store: &Store, at: Moment, fault: Fault) {
-        for Member { roster, .. } in &self.members {
-            store.failed(at, &mut (0..roster.len()).map(|row| roster.row(row)), fault);
-        }
-    }
-
-    /// Books that a question was answered at `at`.
-    pub(super) fn heard(&self, store: &Store, at: Moment) {
-        self.each(|source, generation| store.heard(source, generation, at));
-    }
-
-    /// Books that a whole round passed without any answer.
-    pub(super) fn silent(&self, store: &Store) {
-        self.each(|source, generation| store.silent(source, generation));
-    }
-
-    /// Books how long a round took.
-    pub(super) fn rounded(&self, store: &Store, took: Duration) {
-        self.each(|source, generation| store.rounded(source, generation, took));
-    }
-
-    /// Books that a complete log pass began then.
-    pub(super) fn log_read(&self, store: &Store, began_ms: i64) {
-        self.each(|source, generation| store.log_read(source, generation, began_ms));
     }
 
     /// Since when records are to be read, so that none of the sources misses any.
@@ -129,18 +79,101 @@ impl SourceTask {
         // None is less than any time: whoever has read nothing wants everything.
         self.members.iter().map(|member| member.log_since_ms(store)).min().flatten()
     }
+}
 
-    /// Books which targets of the pool are left out from now on.
-    pub(super) fn shed(&self, store: &Store, shed: &Shed) {
-        for (place, Member { roster, .. }) in self.members.iter().enumerate() {
-            let index = |row: u32| self.roster.find(&self.joining().key(place, roster.id(row)));
-            let is_shed = |row: u32| shed.count > 0 && index(row).is_some_and(|index| shed.contains(index));
-            store.shed(roster.source(), roster.generation(), &is_shed);
+/// The store's door: whoever books something about a pool tells it here, and each source hears what concerns it.
+#[derive(Clone, Copy)]
+pub(super) struct Door<'a> {
+    /// What knows sources.
+    pub store: &'a Store,
+    /// The account's pools.
+    pub pools: &'a [SourceTask],
+}
+
+impl<'a> Door<'a> {
+    /// The rows of a target of a pool.
+    fn rows_of(self, pool: usize, index: u32) -> impl Iterator<Item = RowId> + 'a {
+        let pool = &self.pools[pool];
+        let (only, id) = pool.joining().unkey(pool.roster.id(index));
+        let own = pool.members.iter().enumerate();
+        let own = own.filter(move |(place, _)| only.is_none_or(|only| only == *place)).map(|(_, own)| own);
+        let concerned = own.chain(self.slower(pool).flat_map(|slower| &slower.members));
+        concerned.filter_map(move |member| member.roster.find(id).map(|index| member.roster.row(index)))
+    }
+
+    /// The pools that leave it to this one to ask about whom they have in common.
+    fn slower(self, pool: &'a SourceTask) -> impl Iterator<Item = &'a SourceTask> {
+        pool.slower.iter().map(move |&place| &self.pools[place])
+    }
+
+    /// Books rows of an answer.
+    pub fn came(self, pool: usize, as_of: Moment, came: Moment, rows: &[(RowId, Result<Seen, Fault>)]) {
+        let asked = &self.pools[pool];
+        if asked.joining() == Joining::Alone {
+            return self.store.came(as_of, came, rows);
+        }
+        let current = rows.iter().filter(|(row, _)| row.generation == asked.roster.generation());
+        let told =
+            current.flat_map(|(row, said)| self.rows_of(pool, row.index).map(|row| (row, said.clone())));
+        self.store.came(as_of, came, &told.collect::<Vec<_>>());
+    }
+
+    /// Books that a question about these targets of the pool failed.
+    pub fn failed(self, pool: usize, at: Moment, rows: impl Iterator<Item = u32>, fault: Fault) {
+        self.store.failed(at, &mut rows.flat_map(|row| self.rows_of(pool, row)), fault);
+    }
+
+    /// Books that a question about all targets failed, or that none will be asked.
+    pub fn all_failed(self, pool: usize, at: Moment, fault: Fault) {
+        self.failed(pool, at, 0..self.pools[pool].roster.len(), fault);
+    }
+
+    /// Books that a question was answered at `at`.
+    pub fn heard(self, pool: usize, at: Moment) {
+        self.each(pool, |source, generation| self.store.heard(source, generation, at));
+    }
+
+    /// Books that a whole round passed without any answer.
+    pub fn silent(self, pool: usize) {
+        self.each(pool, |source, generation| self.store.silent(source, generation));
+    }
+
+    /// Books how long a round took.
+    pub fn rounded(self, pool: usize, took: Duration) {
+        self.each(pool, |source, generation| self.store.rounded(source, generation, took));
+    }
+
+    /// Books that a complete log pass began then.
+    pub fn log_read(self, pool: usize, began_ms: i64) {
+        self.each(pool, |source, generation| self.store.log_read(source, generation, began_ms));
+    }
+
+    /// Books which targets of a pool's sources are left out from now on: those whom everybody leaves out who would ask about
+    /// them. `of`: whom each pool leaves out.
+    pub fn shed<'b>(self, pool: usize, of: impl Fn(usize) -> &'b Shed) {
+        let own = &self.pools[pool];
+        let faster = || own.faster.iter().copied();
+        let nobody = faster().chain([pool]).all(|pool| of(pool).count == 0);
+        for (member, Member { roster, .. }) in own.members.iter().enumerate() {
+            let is_shed = |row: u32| {
+                let id = roster.id(row);
+                let elsewhere = faster().filter_map(|pool| Some((pool, self.pools[pool].roster.find(id)?)));
+                let asking = own.index(member, id).map(|index| (pool, index)).into_iter().chain(elsewhere);
+                let left_out = asking.map(|(pool, index)| of(pool).contains(index));
+                left_out.reduce(|one, other| one && other).unwrap_or(false)
+            };
+            self.store.shed(roster.source(), roster.generation(), &|row| !nobody && is_shed(row));
         }
     }
 
-    fn each(&self, tell: impl Fn(u16, u16)) {
-        self.members.iter().for_each(|member| tell(member.roster.source(), member.roster.generation()));
+    /// The pool's sources, and those of slower pools that have nobody to ask about but whom they leave to this one.
+    fn each(self, pool: usize, tell: impl Fn(u16, u16)) {
+        let pool = &self.pools[pool];
+        let stands =
+            |member: &&Member| member.roster.iter().any(|target| pool.roster.find(target.id).is_some());
+        let idle = self.slower(pool).filter(|slower| slower.roster.is_empty());
+        let told = pool.members.iter().chain(idle.flat_map(|slower| &slower.members).filter(stands));
+        told.for_each(|member| tell(member.roster.source(), member.roster.generation()));
     }
 }
 
@@ -152,116 +185,4 @@ impl Member {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::presence::Presence;
-    use crate::domain::{Evidence, Kind, Policy, Priority, SourceSpec, TargetLabels};
-    use crate::providers::{Provider, REGISTRY, Step};
-    use crate::scheduler::pools::{Part, join};
-    use crate::store::Installed;
-
-    struct Unasked;
-
-    impl Provider for Unasked {
-        fn round(&self) -> Vec<Step> {
-            Vec::new()
-        }
-        fn costs(&self) -> crate::providers::Costs {
-            crate::providers::Costs::of([])
-        }
-        fn ask<'a>(
-            &'a self,
-            _: crate::providers::Question<'a>,
-            _: &'a crate::providers::Net,
-        ) -> crate::ports::BoxFuture<'a, Result<Answer, crate::providers::Failure>> {
-            Box::pin(async { Ok(Answer::default()) })
-        }
-    }
-
-    fn roster(number: u16, ids: &[&str]) -> Arc<Roster> {
-        let mut roster = Roster::new(number, 0);
-        for id in ids {
-            assert!(roster.push(id, TargetLabels::default()));
-        }
-        Arc::new(roster)
-    }
-
-    /// A pool of sources with these targets that are asked about all at once, and the store of those sources.
-    fn pool(sources: &[&[&str]]) -> (SourceTask, Store) {
-        let rosters: Vec<Arc<Roster>> = (0..).zip(sources).map(|(number, ids)| roster(number, ids)).collect();
-        let parts: Vec<Part<'_>> =
-            rosters.iter().map(|roster| Part { roster, priority: Priority::Normal }).collect();
-        let spec = |roster: &Arc<Roster>| SourceSpec {
-            name: Arc::from(format!("source{}", roster.source())),
-            provider: "test",
-            kind: Kind::User,
-            evidence: Evidence::None,
-            platforms: false,
-            policy: Policy::at_once(Duration::from_secs(60)),
-            detection_delay: Duration::ZERO,
-        };
-        let store = Store::new();
-        store.install(
-            rosters.iter().map(|roster| Installed { spec: spec(roster), roster: roster.clone() }).collect(),
-        );
-        let member = |roster: &Arc<Roster>| Member {
-            name: Arc::from("one"),
-            roster: roster.clone(),
-            lens: 0,
-            max_age: None,
-            discover: None,
-            sessions: None,
-        };
-        let task = SourceTask {
-            name: Arc::from("all"),
-            kind: REGISTRY[0],
-            provider: Arc::new(Unasked),
-            steps: Vec::new(),
-            roster: join(&parts, Joining::of(&[], parts.len())),
-            members: rosters.iter().map(member).collect(),
-            requests: 1,
-            interval: Duration::from_secs(60),
-            cadence: None,
-            priority: Priority::Normal,
-            timeout: Duration::from_secs(10),
-        };
-        (task, store)
-    }
-
-    fn presence(store: &Store, source: u16, index: u32) -> Presence {
-        let state = store.state(RowId { source, generation: 0, index }).expect("the row is there");
-        state.view(Moment::default(), &Policy::at_once(Duration::from_secs(60))).presence
-    }
-
-    #[test]
-    fn records_are_read_from_where_the_source_that_is_furthest_behind_stopped() {
-        let (task, store) = pool(&[&["a"], &["b"], &["c"]]);
-        assert_eq!(task.log_since_ms(&store), None);
-        store.log_read(0, 0, 5_000);
-        store.log_read(1, 0, 3_000);
-        assert_eq!(task.log_since_ms(&store), None, "one of them has read nothing yet");
-        store.log_read(2, 0, 9_000);
-        assert_eq!(task.log_since_ms(&store), Some(3_000));
-        task.log_read(&store, 9_500);
-        assert_eq!(task.log_since_ms(&store), Some(9_500));
-    }
-
-    #[test]
-    fn a_row_of_one_source_is_told_to_that_one_though_another_has_the_same_id() {
-        let (task, store) = pool(&[&["a", "b"], &["b", "c"]]);
-        let mut answer = Answer {
-            rows: vec![
-                (task.members[1].roster.row(0), Ok(Seen::online())),
-                (task.members[0].roster.row(1), Ok(Seen::offline())),
-                (RowId { source: 7, generation: 0, index: 0 }, Ok(Seen::online())),
-            ],
-            ..Answer::default()
-        };
-        task.pooled(&mut answer);
-        assert_eq!(answer.rows.len(), 2, "nobody knows of a source 7 here");
-        task.came(&store, Moment::default(), Moment::default(), &answer.rows);
-        assert_eq!((presence(&store, 1, 0), presence(&store, 0, 1)), (Presence::Online, Presence::Offline));
-        let never = Presence::Unknown(crate::domain::UnknownReason::NeverPolled);
-        assert_eq!((presence(&store, 0, 0), presence(&store, 1, 1)), (never, never));
-    }
-}
+mod tests;

@@ -91,8 +91,12 @@ pub struct SourceTask {
     pub steps: Vec<Step>,
     /// Its targets: the source's own, or those of a pool.
     pub roster: Arc<Roster>,
-    /// Whom answers are told to; at least one.
+    /// The sources of it; at least one.
     pub members: Vec<Member>,
+    /// The places in the account's list of those that ask the same in a faster rhythm, and about whom both want.
+    pub faster: Vec<usize>,
+    /// The places of those that leave it to this one to ask about whom both want.
+    pub slower: Vec<usize>,
     /// HTTP requests that its round takes at least.
     pub requests: u64,
     /// How often every target is asked about.

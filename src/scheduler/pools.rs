@@ -1,17 +1,23 @@
-//! Which sources are asked together: those of one account that ask the same in the same rhythm. So calls are packed across
-//! them, and who stands in several of them is asked about once.
+//! Which sources are asked together: those of one account that ask the same. So calls are packed across them, and who stands
+//! in several of them is asked about once.
 //!
-//! A pool has a roster of its own, which rounds, questions and answers speak of. Where ids are asked in batches it holds each
-//! id once; where questions answer for all, each source's targets stand apart in it, since sources may read the same answer
-//! differently. A source that shares with nobody is a pool of one, with the very roster of the source.
+//! Sources with the same rhythm are one pool. A pool has a roster of its own, which rounds, questions and answers speak of.
+//! Where ids are asked in batches it holds each id once, and whom a pool in a faster rhythm asks about is left to that one,
+//! which tells both. Where questions answer for all, they do so for sources in any rhythm: these are one pool in the fastest
+//! of them, and each source's targets stand apart in it, since sources may read the same answer differently. A source that
+//! shares with nobody is a pool of one, with the very roster of the source.
 //!
-//! It decides by settings alone and asks nobody. What an answer means to each source is told in [`members`](super::members).
+//! It decides by settings and lists alone and asks nobody. What an answer means to each source is told in
+//! [`members`](super::members).
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::packing::Capacity;
+use crate::config::{Cadence, SourceSettings};
 use crate::domain::{Priority, Roster, TargetLabels};
 use crate::providers::Step;
 use crate::providers::configure::Source;
@@ -23,10 +29,29 @@ pub struct Pool {
     pub account: usize,
     /// The sources' places in the configuration, in order. The first one's provider asks for all.
     pub sources: Vec<usize>,
+    /// The places of the pools that ask the same in a faster rhythm, in order: whom they ask about, this one does not.
+    pub faster: Vec<usize>,
+    /// The places of the pools that leave it to this one to ask about whom both want.
+    pub slower: Vec<usize>,
+    /// When it asks.
+    pub tempo: Tempo,
     /// Whom it is asked about.
     pub roster: Arc<Roster>,
+    /// How its sources' targets stand in that.
+    pub joining: Joining,
     /// The highest priority of its sources, which targets have that say nothing else.
     pub priority: Priority,
+}
+
+/// When a source asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tempo {
+    /// How often every target is asked about.
+    pub interval: Duration,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// How often single targets are asked about, if not all at the interval.
+    pub cadence: Option<Cadence>,
 }
 
 /// One source's part of a pool.
@@ -36,6 +61,17 @@ pub struct Part<'a> {
     pub roster: &'a Arc<Roster>,
     /// Its priority, for those that have none of their own.
     pub priority: Priority,
+}
+
+/// All that the roster of a pool is made of.
+#[derive(Debug, Clone)]
+pub struct Parts<'a> {
+    /// Its sources; at least one.
+    pub own: Vec<Part<'a>>,
+    /// The sources of the pools in a faster rhythm, which ask about their targets themselves.
+    pub faster: Vec<Part<'a>>,
+    /// The sources of the pools in a slower rhythm: whom they have in common, is asked about for them too.
+    pub slower: Vec<Part<'a>>,
 }
 
 /// How the targets of several sources stand in one pool.
@@ -50,10 +86,10 @@ pub enum Joining {
 }
 
 impl Joining {
-    /// That of so many sources with these steps.
-    pub fn of(steps: &[Step], sources: usize) -> Self {
+    /// That of so many sources with these steps. `related`: whether others ask the same in another rhythm.
+    pub fn of(steps: &[Step], sources: usize, related: bool) -> Self {
         match (sources, Capacity::of(steps)) {
-            (..2, _) => Self::Alone,
+            (..2, _) if !related => Self::Alone,
             (_, Some(_)) => Self::ById,
             (_, None) => Self::Apart,
         }
@@ -76,78 +112,160 @@ impl Joining {
     }
 }
 
-/// The pools of a configuration's sources: each source is in one of them, in the order of their first ones.
-pub fn pools(sources: &[Source]) -> Vec<Pool> {
-    let mut places = BTreeMap::new();
-    let mut pools: Vec<Vec<usize>> = Vec::new();
-    for (number, source) in sources.iter().enumerate() {
-        let settings = &source.settings;
-        let rhythm = (settings.interval, settings.timeout, settings.cadence);
-        let place = *places.entry((source.account, rhythm, &source.asks)).or_insert(pools.len());
-        if place == pools.len() {
-            pools.push(Vec::new());
-        }
-        pools[place].push(number);
+impl Tempo {
+    /// That of a source with these settings.
+    pub fn of(settings: &SourceSettings) -> Self {
+        let SourceSettings { interval, timeout, cadence, .. } = *settings;
+        Self { interval, timeout, cadence }
     }
-    pools.into_iter().map(|numbers| pool(sources, numbers)).collect()
+
+    /// How often a target is asked about: while it is lively, as a rule, and while it is quiet.
+    fn turns(&self) -> [Duration; 3] {
+        let Self { interval, cadence, .. } = *self;
+        cadence.map_or([interval; 3], |cadence| {
+            [cadence.fastest.min(interval), interval, cadence.slowest.max(interval)]
+        })
+    }
+
+    /// Whether whoever is asked about in this rhythm needs not be asked about in another one: its turns never come later.
+    /// Of two tempos with the same turns, the one whose requests may take longer suffices.
+    fn suffices_for(&self, other: &Self) -> bool {
+        let (mine, others) = (self.turns(), other.turns());
+        if mine == others {
+            return (Reverse(self.timeout), self.cadence) < (Reverse(other.timeout), other.cadence);
+        }
+        mine.iter().zip(others).all(|(mine, other)| *mine <= other)
+    }
 }
 
-fn pool(sources: &[Source], numbers: Vec<usize>) -> Pool {
-    let part = |&number: &usize| {
-        let source: &Source = &sources[number];
-        Part { roster: &source.roster, priority: source.settings.priority }
-    };
-    let parts: Vec<Part<'_>> = numbers.iter().map(part).collect();
+/// The pools of a configuration's sources: each source is in one of them, in the order of their first ones.
+pub fn pools(sources: &[Source]) -> Vec<Pool> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut places = BTreeMap::new();
+    // The places of those that ask the same.
+    let mut families: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (number, source) in sources.iter().enumerate() {
+        let in_batches = Capacity::of(&source.provider.round()).is_some();
+        // Questions that answer for all do so in any rhythm.
+        let tempo = in_batches.then(|| Tempo::of(&source.settings));
+        let place = *places.entry((source.account, &source.asks, tempo)).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Vec::new());
+            families.entry((source.account, &source.asks)).or_default().push(place);
+        }
+        groups[place].push(number);
+    }
+    let mut pools: Vec<Pool> = groups.into_iter().map(|numbers| lone(sources, numbers)).collect();
+    for family in families.into_values().filter(|family| family.len() > 1) {
+        relate(&mut pools, &family);
+    }
+    for place in 0..pools.len() {
+        let part = |&number: &usize| {
+            let source: &Source = &sources[number];
+            Part { roster: &source.roster, priority: source.settings.priority }
+        };
+        let of = |place: &usize| pools[*place].sources.iter().map(part);
+        let Pool { faster, slower, .. } = &pools[place];
+        let parts = Parts {
+            own: of(&place).collect(),
+            faster: faster.iter().flat_map(of).collect(),
+            slower: slower.iter().flat_map(of).collect(),
+        };
+        let joining = parts.joining(&sources[pools[place].sources[0]].provider.round());
+        let (roster, priority) = (parts.join(joining), highest(&parts.own));
+        let pool = &mut pools[place];
+        (pool.roster, pool.joining, pool.priority) = (roster, joining, priority);
+    }
+    pools
+}
+
+/// A pool of these sources, as if there were no others and it were asked about the first one's targets.
+fn lone(sources: &[Source], numbers: Vec<usize>) -> Pool {
     let first = &sources[numbers[0]];
     Pool {
         account: first.account,
-        roster: join(&parts, Joining::of(&first.provider.round(), parts.len())),
-        priority: highest(&parts),
+        tempo: fastest(sources, &numbers),
         sources: numbers,
+        faster: Vec::new(),
+        slower: Vec::new(),
+        roster: Arc::clone(&first.roster),
+        joining: Joining::Alone,
+        priority: first.settings.priority,
     }
 }
 
-/// The roster of a pool of these parts, of which there is at least one.
-pub fn join(parts: &[Part<'_>], joining: Joining) -> Arc<Roster> {
-    if let [alone] = parts {
-        return Arc::clone(alone.roster);
+/// Says of the pools at these places, which ask the same, who leaves it to whom to ask about whom both want.
+fn relate(pools: &mut [Pool], family: &[usize]) {
+    let tempos: Vec<(usize, Tempo)> = family.iter().map(|&place| (place, pools[place].tempo)).collect();
+    for (place, tempo) in &tempos {
+        let suffices = tempos.iter().filter(|(_, other)| other.suffices_for(tempo)).map(|(other, _)| *other);
+        pools[*place].faster = suffices.collect();
+        let needless = tempos.iter().filter(|(_, other)| tempo.suffices_for(other)).map(|(other, _)| *other);
+        pools[*place].slower = needless.collect();
     }
-    let first = parts[0].roster;
-    let mut joined = Roster::new(first.source(), first.generation());
-    joined.reserve(parts.iter().map(|part| part.roster.len() as usize).sum());
-    let usual = highest(parts);
-    for (place, part) in parts.iter().enumerate() {
-        for target in part.roster.iter() {
-            if !joined.push(&joining.key(place, target.id), TargetLabels::default()) {
-                continue;
-            }
-            let priority = match joining {
-                Joining::ById => highest_of(parts, target.id),
-                Joining::Alone | Joining::Apart => usual,
-            };
-            if priority != usual {
-                joined.set_last_priority(priority);
+}
+
+/// The rhythm in which sources are asked together: the shortest interval, and of those the longest timeout.
+fn fastest(sources: &[Source], numbers: &[usize]) -> Tempo {
+    let tempos = numbers.iter().map(|&number| Tempo::of(&sources[number].settings));
+    let first = Tempo::of(&sources[numbers[0]].settings);
+    tempos.min_by_key(|tempo| (tempo.interval, Reverse(tempo.timeout))).unwrap_or(first)
+}
+
+impl Parts<'_> {
+    /// How its sources' targets stand in the pool, whose questions these are.
+    pub fn joining(&self, steps: &[Step]) -> Joining {
+        Joining::of(steps, self.own.len(), !self.faster.is_empty() || !self.slower.is_empty())
+    }
+
+    /// The roster of the pool.
+    pub fn join(&self, joining: Joining) -> Arc<Roster> {
+        let first = self.own[0].roster;
+        if joining == Joining::Alone {
+            return Arc::clone(first);
+        }
+        let mut joined = Roster::new(first.source(), first.generation());
+        joined.reserve(self.own.iter().map(|part| part.roster.len() as usize).sum());
+        let usual = highest(&self.own);
+        for (place, part) in self.own.iter().enumerate() {
+            for target in part.roster.iter().filter(|target| !self.is_asked_faster(target.id)) {
+                if !joined.push(&joining.key(place, target.id), TargetLabels::default()) {
+                    continue;
+                }
+                let priority = match joining {
+                    Joining::ById => self.priority_of(target.id),
+                    Joining::Alone | Joining::Apart => usual,
+                };
+                if priority != usual {
+                    joined.set_last_priority(priority);
+                }
             }
         }
+        Arc::new(joined)
     }
-    Arc::new(joined)
+
+    fn is_asked_faster(&self, id: &str) -> bool {
+        self.faster.iter().any(|part| part.roster.find(id).is_some())
+    }
+
+    /// The highest priority that any source gives this id for which it is asked about here.
+    fn priority_of(&self, id: &str) -> Priority {
+        let of = |part: &Part<'_>| {
+            let index = part.roster.find(id)?;
+            Some(part.roster.priority(index).unwrap_or(part.priority))
+        };
+        self.own.iter().chain(&self.slower).filter_map(of).min().unwrap_or_default()
+    }
 }
 
 fn highest(parts: &[Part<'_>]) -> Priority {
     parts.iter().map(|part| part.priority).min().unwrap_or_default()
 }
 
-/// The highest priority that any source gives this id.
-fn highest_of(parts: &[Part<'_>], id: &str) -> Priority {
-    let of = |part: &Part<'_>| {
-        let index = part.roster.find(id)?;
-        Some(part.roster.priority(index).unwrap_or(part.priority))
-    };
-    parts.iter().filter_map(of).min().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn roster(number: u16, ids: &[(&str, Option<Priority>)]) -> Arc<Roster> {
@@ -165,27 +283,46 @@ mod tests {
         Part { roster, priority }
     }
 
+    fn together<'a>(own: &[Part<'a>]) -> Parts<'a> {
+        Parts { own: own.to_vec(), faster: Vec::new(), slower: Vec::new() }
+    }
+
+    fn asked(roster: &Roster) -> Vec<(&str, Option<Priority>)> {
+        roster.iter().map(|one| (one.id, roster.priority(one.row.index))).collect()
+    }
+
     #[test]
     fn who_stands_in_several_sources_is_asked_about_once_with_the_highest_priority() {
         let low = roster(3, &[("a", None), ("b", Some(Priority::High)), ("c", None)]);
         let normal = roster(5, &[("c", None), ("d", Some(Priority::Low))]);
-        let parts = [part(&low, Priority::Low), part(&normal, Priority::Normal)];
-        let joined = join(&parts, Joining::ById);
-        let all: Vec<_> = joined.iter().map(|one| (one.id, joined.priority(one.row.index))).collect();
+        let parts = together(&[part(&low, Priority::Low), part(&normal, Priority::Normal)]);
+        let joined = parts.join(Joining::ById);
         let expected = [
             ("a", Some(Priority::Low)),
             ("b", Some(Priority::High)),
             ("c", None),
             ("d", Some(Priority::Low)),
         ];
-        assert_eq!((all.as_slice(), joined.source()), (expected.as_slice(), 3));
+        assert_eq!((asked(&joined), joined.source()), (expected.to_vec(), 3));
+    }
+
+    #[test]
+    fn whom_a_faster_one_asks_about_is_left_to_it_with_the_highest_priority() {
+        let slow = roster(3, &[("a", None), ("b", Some(Priority::High)), ("c", None)]);
+        let fast = roster(5, &[("c", None), ("b", None), ("d", Some(Priority::Low))]);
+        let [slow, fast] = [part(&slow, Priority::Normal), part(&fast, Priority::Low)];
+        let slow_pool = Parts { own: vec![slow], faster: vec![fast], slower: Vec::new() };
+        let fast_pool = Parts { own: vec![fast], faster: Vec::new(), slower: vec![slow] };
+        assert_eq!(asked(&slow_pool.join(Joining::ById)), [("a", None)]);
+        let expected = [("c", Some(Priority::Normal)), ("b", Some(Priority::High)), ("d", None)];
+        assert_eq!(asked(&fast_pool.join(Joining::ById)), expected);
     }
 
     #[test]
     fn targets_of_sources_that_read_answers_differently_stand_apart() {
         let (desktops, users) = (roster(0, &[("ann", None)]), roster(1, &[("ann", None), ("x/y", None)]));
-        let parts = [part(&desktops, Priority::Normal), part(&users, Priority::High)];
-        let joined = join(&parts, Joining::Apart);
+        let parts = together(&[part(&desktops, Priority::Normal), part(&users, Priority::High)]);
+        let joined = parts.join(Joining::Apart);
         assert_eq!(joined.len(), 3);
         let index = joined.find(&Joining::Apart.key(1, "x/y")).expect("it is in the pool");
         assert_eq!(Joining::Apart.unkey(joined.id(index)), (Some(1), "x/y"));
@@ -194,6 +331,59 @@ mod tests {
     #[test]
     fn a_pool_of_one_has_the_roster_of_its_source() {
         let one = roster(7, &[("a", None)]);
-        assert!(Arc::ptr_eq(&join(&[part(&one, Priority::Low)], Joining::ById), &one));
+        let parts = together(&[part(&one, Priority::Low)]);
+        assert!(Arc::ptr_eq(&parts.join(parts.joining(&[])), &one));
+    }
+
+    fn tempo(interval: u64, timeout: u64, cadence: Option<(u64, u64)>) -> Tempo {
+        let second = Duration::from_secs;
+        let cadence = cadence.map(|(fastest, slowest)| Cadence {
+            fastest: second(fastest),
+            slowest: second(slowest),
+            lively_for: second(600),
+            quiet_after: second(3600),
+        });
+        Tempo { interval: second(interval), timeout: second(timeout), cadence }
+    }
+
+    #[test]
+    fn a_tempo_suffices_for_another_if_no_turn_of_it_comes_later() {
+        let suffices = [
+            (tempo(10, 5, None), tempo(30, 10, None)),
+            (tempo(30, 10, None), tempo(30, 5, None)),
+            (tempo(10, 5, Some((2, 30))), tempo(30, 10, None)),
+            (tempo(10, 5, None), tempo(10, 5, Some((10, 60)))),
+            (tempo(10, 5, Some((2, 60))), tempo(10, 5, Some((5, 60)))),
+        ];
+        for (one, other) in suffices {
+            assert!(one.suffices_for(&other) && !other.suffices_for(&one), "{one:?} {other:?}");
+        }
+        let neither = [
+            (tempo(10, 5, Some((2, 60))), tempo(30, 10, None)),
+            (tempo(10, 5, None), tempo(30, 5, Some((5, 60)))),
+            (tempo(10, 5, None), tempo(10, 5, None)),
+        ];
+        for (one, other) in neither {
+            assert!(!one.suffices_for(&other) && !other.suffices_for(&one), "{one:?} {other:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn who_is_left_to_another_is_asked_about_by_it(
+            tempos in prop::collection::vec((1_u64..4, 1_u64..3, prop::option::of((1_u64..4, 3_u64..6))), 1..6),
+        ) {
+            let tempos: Vec<Tempo> =
+                tempos.into_iter().map(|(interval, timeout, cadence)| tempo(interval, timeout, cadence)).collect();
+            for one in &tempos {
+                // Whoever is left to somebody is asked about by one who leaves it to nobody.
+                let better = |than: &&Tempo| tempos.iter().find(|other| other.suffices_for(than));
+                let mut asks = one;
+                for _ in 0..tempos.len() {
+                    asks = better(&asks).unwrap_or(asks);
+                }
+                prop_assert!(better(&asks).is_none() && (asks == one || asks.suffices_for(one)));
+            }
+        }
     }
 }

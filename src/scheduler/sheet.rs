@@ -32,7 +32,9 @@ pub(super) struct Sheet {
     pub(super) shed: Shed,
     priority: Priority,
     /// Whom it is asked about.
-    roster: Arc<Roster>,
+    pub(super) roster: Arc<Roster>,
+    /// The places of the pools that ask about some of its sources' targets more often.
+    pub(super) faster: Vec<usize>,
     joining: Joining,
     /// The targets of each source that is asked about with it.
     pub(super) members: Vec<Arc<Roster>>,
@@ -79,6 +81,7 @@ impl Sheet {
             shed: Shed::default(),
             priority: source.priority,
             roster: source.roster.clone(),
+            faster: source.faster.clone(),
             joining: source.joining(),
             members: source.members.iter().map(|member| member.roster.clone()).collect(),
             together: source.members.iter().map(|member| member.name.to_string()).collect(),

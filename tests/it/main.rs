@@ -23,6 +23,7 @@ mod scheduler;
 mod simulation;
 mod stage;
 mod state_file;
+mod tempos;
 mod tidy;
 mod vectors;
 mod virtual_time;

@@ -5,14 +5,11 @@ mod command;
 pub mod hour;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use presence_exporter::domain::{Kind, Quota, Roster, TargetLabels};
+use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::sim::{Population, World as SimWorld};
-use presence_exporter::providers::{Charge, Per, REGISTRY, Step, TOGETHER, find};
-use presence_exporter::scheduler::plan::calls::Asking;
-use presence_exporter::scheduler::plan::{Assumptions, Inputs, Member, Payer, Subject, World};
+use presence_exporter::scheduler::plan::{Assumptions, Inputs, Subject, World};
 use presence_exporter::simulator::Scenario;
 
 use crate::cadence::IN_BATCHES;
@@ -42,20 +39,28 @@ fn planned(yaml: &str, worlds: &Worlds<'_>) -> BTreeMap<String, (u64, u64)> {
 
 /// The very numbers of a world in which nothing happens.
 fn numbers(inputs: &Inputs<'_>, world: &SimWorld, left_out: bool) -> Vec<World> {
-    let of = |provider: &str| {
-        let population = world.of_provider(provider).next().expect("each provider has one");
-        let online = population.subjects.iter().filter(|one| one.is_online(BEGIN_MS)).count() as u64;
-        let all = population.subjects.len() as u64;
+    let of = |subject: &Subject<'_>| {
+        let population = world.of_provider(subject.provider).next().expect("each provider has one");
+        // A target may be written as INSTANCE/ID.
+        let is = |target: &str, id: &str| target == id || target.ends_with(&format!("/{id}"));
+        let stands = |id: &str| subject.roster.iter().any(|target| is(target.id, id));
+        let asked: Vec<bool> = population
+            .subjects
+            .iter()
+            .filter(|one| subject.asking.sequence || stands(&one.id))
+            .map(|one| one.is_online(BEGIN_MS))
+            .collect();
+        let online = asked.iter().filter(|is_online| **is_online).count() as u64;
         World {
             online,
-            left_out: if left_out { all - online } else { 0 },
-            listed: all,
+            left_out: if left_out { asked.len() as u64 - online } else { 0 },
+            listed: population.subjects.len() as u64,
             parts: groups(population),
             open_hours: vec![2, 3],
             ..World::default()
         }
     };
-    inputs.subjects.iter().map(|subject| of(subject.provider)).collect()
+    inputs.subjects.iter().map(of).collect()
 }
 
 /// How many subjects each group of a population has, and the whole of one whose ids name no groups.
@@ -114,11 +119,19 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
             .source_key("huawei_workspace", "lookback: 7h")
     });
     assert_planned_is_counted("sources that are asked together", |hour| {
-        hour.divided()
+        hour.divided(["", ""])
             .source_key("huawei_workspace", "discover: {}")
             .switch("huawei_workspace", "desktops_cap", "1000")
             .source_key("alibaba_mqtt", "connect_time: true")
     });
+    for further in [["", "    interval: 45s\n"], ["    interval: 80s\n", "    timeout: 12s\n"]] {
+        assert_planned_is_counted("sources in several rhythms that ask the same", |hour| {
+            hour.divided(further)
+                .source_key("huawei_workspace", "discover: {}")
+                .switch("huawei_workspace", "desktops_cap", "1000")
+                .source_key("alibaba_mqtt", "connect_time: true")
+        });
+    }
     // Enough for several pages of every group.
     let size = 400;
     let hour = Hour::of(still_world(REGISTRY, size, BEGIN_MS))
@@ -301,43 +314,6 @@ fn busy(world: &SimWorld) -> Assumptions {
         refused_per_source: 0,
         ..Assumptions::default()
     }
-}
-
-#[test]
-#[expect(clippy::disallowed_methods, reason = "this measures how long something takes")]
-fn a_million_targets_are_planned_in_under_a_second() {
-    let mut roster = Roster::new(0, 0);
-    for n in 0..1_000_000 {
-        assert!(roster.push(&format!("user-{n:09}"), TargetLabels::default()));
-    }
-    let kind = find("volcengine_rtc").expect("it is one of the five");
-    let (action, interval) = (kind.actions()[0], Duration::from_secs(300));
-    let quota = Quota::per_second(50.0);
-    let began = std::time::Instant::now();
-    let steps =
-        vec![Step::Batches { action, ids: 100, weigh: str::len, weight: usize::MAX, apart: TOGETHER }];
-    let asking = Asking::new(&steps, &roster, interval, vec![Charge { action, per: Per::Batch }]);
-    let roster = Arc::new(roster);
-    let (leave_delay, max_age) = (Duration::ZERO, None);
-    let member = Member { number: 0, name: "users", kind: Kind::User, roster: &roster, leave_delay, max_age };
-    let subject = Subject {
-        members: vec![member],
-        provider: kind.name(),
-        account: 0,
-        asks: "",
-        roster: roster.clone(),
-        steps,
-        asking,
-        cheaper: None,
-        timeout: Duration::from_secs(10),
-        priority: presence_exporter::domain::Priority::Normal,
-    };
-    let payer = Payer { name: "main", quota: &quota, shed: false };
-    let plan = Inputs::new(vec![payer], vec![subject]).plan(&Assumptions::default());
-    let took = began.elapsed();
-    println!("planned in {took:?}");
-    assert!(took < Duration::from_secs(1), "{took:?}");
-    assert_eq!((plan.sources[0].questions, plan.calls.floor.hour), (10_000, 120_000));
 }
 
 #[test]

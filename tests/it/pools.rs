@@ -13,7 +13,7 @@ use presence_exporter::http::Control as _;
 use presence_exporter::ports::{Clock as _, Env};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::configure;
-use presence_exporter::scheduler::plan::{Assumptions, Inputs, quota};
+use presence_exporter::scheduler::plan::{Assumptions, Inputs};
 use presence_exporter::scheduler::pools::pools;
 use presence_exporter::simulator::setup;
 
@@ -23,7 +23,7 @@ use crate::simulation::play::Nothing;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Enough for several batches of each provider that has batches.
-const SIZE: usize = 300;
+pub const SIZE: usize = 300;
 
 /// The configuration with a second source beside each one, which has `files: [NAME_b.txt]`.
 pub fn with_twins(yaml: &str) -> String {
@@ -31,7 +31,7 @@ pub fn with_twins(yaml: &str) -> String {
 }
 
 /// The same for one source, with further keys for the second one.
-fn with_twin(yaml: &str, source: &str, suffix: &str, keys: &str) -> String {
+pub fn with_twin(yaml: &str, source: &str, suffix: &str, keys: &str) -> String {
     let head = format!("\n  {source}:\n");
     let at = yaml.find(&head).expect("the source is there") + 1;
     let rest = &yaml[at + head.len() - 1..];
@@ -45,7 +45,7 @@ fn with_twin(yaml: &str, source: &str, suffix: &str, keys: &str) -> String {
 }
 
 /// Files of two sources a provider: the first part of its ids up to `to`, and the last part from `from` on.
-fn halves(from: usize, to: usize) -> Files {
+pub fn halves(from: usize, to: usize) -> Files {
     let files = Files::default();
     for (provider, ids) in everybody(SIZE) {
         files.write(&format!("{provider}.txt"), lines(&ids[..to]));
@@ -55,7 +55,7 @@ fn halves(from: usize, to: usize) -> Files {
 }
 
 /// Calls by action that were sent in the time from `from_s` to `to_s` after the beginning.
-fn calls(play: &Play, began_ms: i64, from_s: i64, to_s: i64) -> BTreeMap<&'static str, usize> {
+pub fn calls(play: &Play, began_ms: i64, from_s: i64, to_s: i64) -> BTreeMap<&'static str, usize> {
     let mut calls = BTreeMap::new();
     let span = began_ms + from_s * 1000..began_ms + to_s * 1000;
     for call in play.wire.log().calls.iter().filter(|call| span.contains(&call.sent.unix_ms)) {
@@ -64,7 +64,7 @@ fn calls(play: &Play, began_ms: i64, from_s: i64, to_s: i64) -> BTreeMap<&'stati
     calls
 }
 
-fn is_known(presence: Presence) -> bool {
+pub fn is_known(presence: Presence) -> bool {
     !matches!(presence, Presence::Unknown(_))
 }
 
@@ -394,34 +394,6 @@ fn sources_are_asked_together_only_if_they_ask_the_very_same_in_the_same_rhythm(
     ] {
         assert_eq!(number(other), 2, "{other}");
     }
-}
-
-#[test]
-fn who_is_asked_about_twice_all_the_same_is_told_with_what_to_change() {
-    let yaml = |interval: &str, second: &str| {
-        let source =
-            |targets: &str| format!("account: a, provider: alibaba_mqtt, instance: i, targets: [{targets}]");
-        format!(
-            "accounts:\n  a: {{cloud: alibaba, region: cn-hangzhou, access_key_id: k, access_key_secret: s}}\nsources:\n  \
-             one: {{{}}}\n  two: {{interval: {interval}, {}}}\n",
-            source("x@@@1, x@@@2, x@@@3"),
-            source(second)
-        )
-    };
-    let warnings = |yaml: &str| {
-        let env: Arc<dyn Env> = Arc::new(Nothing);
-        let read = configure(yaml, &env, Path::new(""), 0);
-        quota::warnings(&read.unwrap_or_else(|problems| panic!("{problems:?}\n{yaml}")))
-    };
-    assert_eq!(
-        warnings(&yaml("10s", "x@@@2, x@@@4, x@@@3")),
-        [
-            "2 targets stand in one and in two, which ask the same in another rhythm, so they are asked about twice: the \
-             same interval, timeout and cadence would make it once"
-        ]
-    );
-    assert!(warnings(&yaml("10s", "x@@@4")).is_empty(), "nobody stands in both");
-    assert!(warnings(&yaml("30s", "x@@@2")).is_empty(), "they are asked together");
 }
 
 #[test]

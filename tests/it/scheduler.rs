@@ -261,11 +261,12 @@ fn roster(number: u16, targets: u32) -> Roster {
 }
 
 /// The only source of a pool.
-fn member(roster: &Arc<Roster>, policy: Policy) -> Member {
+fn member(roster: &Arc<Roster>, policy: Policy, interval: Duration) -> Member {
     Member {
         name: Arc::from(format!("source{}", roster.source())),
         roster: Arc::clone(roster),
         lens: 0,
+        interval,
         max_age: Some(policy.max_age),
         discover: None,
         sessions: None,
@@ -312,7 +313,9 @@ pub fn bench(
         let priority = setup.priorities.get(usize::from(number)).copied().unwrap_or_default();
         sources.push(SourceTask {
             name,
-            members: vec![member(&roster, policy)],
+            members: vec![member(&roster, policy, interval)],
+            faster: Vec::new(),
+            slower: Vec::new(),
             kind: &TestKind,
             provider,
             requests: changes::requests(&plan::rhythm(&steps, &roster), &steps, &roster),

@@ -40,11 +40,18 @@ fn cost_rows(source: &SourcePlan) -> Vec<Vec<String>> {
         let interval = seconds(source.interval_seconds);
         vec![source.name.clone(), count(source.targets.into()), questions, interval]
     };
-    if let Some(other) = &source.asked_with {
-        let mut row = about("-".to_owned());
-        row.push(format!("asked with {other}"));
+    let note = |mut row: Vec<String>, note: String| {
+        row.push(note);
         row.resize(COST_HEAD.len(), "-".to_owned());
-        return vec![row];
+        row
+    };
+    let faster = (source.left_to_faster > 0).then(|| {
+        let (left, names) = (count(source.left_to_faster.into()), source.faster.join(", "));
+        note(vec![String::new(); 4], format!("{left} of them asked with {names}"))
+    });
+    if let Some(other) = &source.asked_with {
+        let row = note(about("-".to_owned()), format!("asked with {other}"));
+        return std::iter::once(row).chain(faster).collect();
     }
     let calls = |(n, action): (usize, &ActionPlan)| {
         let blank = || vec![String::new(); 4];
@@ -59,7 +66,7 @@ fn cost_rows(source: &SourcePlan) -> Vec<Vec<String>> {
         ]);
         row
     };
-    source.actions.iter().enumerate().map(calls).collect()
+    source.actions.iter().enumerate().map(calls).chain(faster).collect()
 }
 
 fn freshness(report: &Report) -> String {

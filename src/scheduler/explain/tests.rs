@@ -22,6 +22,7 @@ fn spec(policy: Policy) -> SourceSpec {
 fn about(coming: Coming, paused: Option<Paused>) -> About {
     About {
         together: std::sync::Arc::from([]),
+        left_to_faster: false,
         account: "account".into(),
         interval: Duration::from_secs(10),
         priority: crate::domain::Priority::Normal,
@@ -112,4 +113,18 @@ fn delays_are_told_with_what_would_change_a_state() {
     let mut state = State::default();
     state.answered(NOW, &Seen::offline(), &policy);
     assert_eq!(said(&state, &regular(1), policy).changes[0], "an answer that says online makes it online");
+}
+
+#[test]
+fn a_target_that_is_left_to_a_faster_source_says_so() {
+    let names: Vec<String> = vec!["fast".into()];
+    let about = About { together: names.into(), left_to_faster: true, ..regular(4) };
+    let why = said(&State::default(), &about, MINUTE).next.why;
+    assert!(
+        why.ends_with("; that is done for fast, where it stands too and is asked about more often"),
+        "{why}"
+    );
+    let about = About { coming: Coming::LeftOut, ..about };
+    let why = said(&State::default(), &about, MINUTE).next.why;
+    assert!(why.contains("0 of 50 targets of fast are left out"), "{why}");
 }

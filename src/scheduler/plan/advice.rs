@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::calls::{Asking, token_calls, token_rate};
 use super::turns::Turns;
-use super::{Assumptions, Calls, Inputs, Subject, World};
+use super::{Assumptions, Calls, Inputs, Member, Subject, World};
 use crate::config::Cadence;
 use crate::config::common::LIMIT_INTERVAL_S;
 use crate::domain::Limit;
@@ -125,42 +125,53 @@ impl Inputs<'_> {
 }
 
 impl Inputs<'_> {
-    /// What to write into a source so that a change of it is seen within `max`: a shorter interval if the account can bear
-    /// it, else a shorter timeout too.
+    /// What to write so that a change of a source is seen within `max`: a shorter interval if the account can bear it, else
+    /// a shorter timeout too; into the source, or into those that ask about its targets for it.
     pub fn sooner(&self, source: usize, max: Duration) -> Vec<Advice> {
-        let (subject, member) = self.of_source(source);
+        let (place, _) = self.latest(source);
+        let subject = &self.subjects[place];
         for timeout in [subject.timeout, subject.timeout / 2, Duration::from_secs(2), Duration::from_secs(1)]
         {
             let timeout = timeout.min(subject.timeout).max(Duration::from_secs(1));
             let timeout = Duration::from_secs(timeout.as_secs());
             let longest = subject.asking.longest_turn();
-            let rest = self.delay_with(source, longest, timeout).saturating_sub(self.longest_turn(source));
+            let delay = |turn: Duration| self.delay_with(source, place, turn, timeout).whole();
+            let rest = delay(longest).saturating_sub(self.longest_turn_of(place));
             let turn = Duration::from_secs(max.saturating_sub(rest).as_secs()).min(longest);
             let sooner = within(&subject.asking, turn);
-            if turn.is_zero() || !self.bears(source, &sooner) {
+            if turn.is_zero() || !self.bears(place, &sooner) {
                 continue;
             }
-            if self.delay_with(source, turn, timeout) <= max {
+            if delay(turn) <= max {
                 let mut advice = changes(subject, &sooner);
                 if timeout != subject.timeout {
-                    advice.extend(of_each(subject, &format!("timeout: {}", written(timeout))));
+                    advice.extend(of_leads(subject, &format!("timeout: {}", written(timeout))));
                 }
                 return advice;
             }
         }
         let change = "no interval and no timeout suffices within the account's quota".to_owned();
-        vec![Advice { name: member.name.to_owned(), change }]
+        vec![Advice { name: self.of_source(source).1.name.to_owned(), change }]
     }
 
-    /// Whether the account has enough for this source's pool when it asks otherwise.
-    fn bears(&self, source: usize, otherwise: &Asking) -> bool {
-        let (place, _) = self.seats[source];
-        let account = self.subjects[place].account;
-        let subjects: Vec<&Subject<'_>> = self.of_account(account).map(|(_, subject)| subject).collect();
-        let asking = self.of_account(account).map(|(number, subject)| {
+    /// Whether the account has enough for the pool at this place when it asks otherwise.
+    fn bears(&self, place: usize, otherwise: &Asking) -> bool {
+        let mine = &self.subjects[place];
+        let mut otherwise = otherwise.clone();
+        // Whoever becomes the faster one asks about those whom others asked about for it.
+        let slower = |other: &usize| otherwise.longest_turn() < self.longest_turn_of(*other);
+        let left: u64 = mine
+            .faster
+            .iter()
+            .filter(|other| slower(other))
+            .map(|other| self.subjects[*other].asking.batches)
+            .sum();
+        otherwise.batches += left;
+        let subjects: Vec<&Subject<'_>> = self.of_account(mine.account).map(|(_, subject)| subject).collect();
+        let asking = self.of_account(mine.account).map(|(number, subject)| {
             if number == place { otherwise.clone() } else { subject.asking.clone() }
         });
-        fits(self, account, &subjects, &asking.collect::<Vec<_>>())
+        fits(self, mine.account, &subjects, &asking.collect::<Vec<_>>())
     }
 }
 
@@ -194,13 +205,30 @@ fn other_cadence(subject: &Subject<'_>, other: &Asking) -> Vec<Advice> {
     of_each(subject, &change)
 }
 
-/// The interval for each of a subject's sources: with different ones they would no longer be asked together.
+/// The interval for each of a subject's sources that has a shorter one, or the one that counts: with different ones they
+/// would no longer be asked together, or not like this.
 fn interval_of(subject: &Subject<'_>, interval: Duration) -> Vec<Advice> {
-    of_each(subject, &format!("interval: {}", written(interval)))
+    let is_concerned = |member: &&Member<'_>| leads(subject, member) || member.interval < interval;
+    let concerned = subject.members.iter().filter(is_concerned);
+    of(concerned.map(|member| member.name), &format!("interval: {}", written(interval)))
+}
+
+/// The same change for each of a subject's sources whose interval counts.
+fn of_leads(subject: &Subject<'_>, change: &str) -> Vec<Advice> {
+    let leads = subject.members.iter().filter(|member| leads(subject, member));
+    of(leads.map(|member| member.name), change)
+}
+
+fn leads(subject: &Subject<'_>, member: &Member<'_>) -> bool {
+    member.interval == subject.asking.interval
+}
+
+fn of<'a>(names: impl Iterator<Item = &'a str>, change: &str) -> Vec<Advice> {
+    names.map(|name| Advice { name: name.to_owned(), change: change.to_owned() }).collect()
 }
 
 fn of_each(subject: &Subject<'_>, change: &str) -> Vec<Advice> {
-    subject.names().map(|name| Advice { name: name.to_owned(), change: change.to_owned() }).collect()
+    of(subject.names(), change)
 }
 
 /// The same with the shortest intervals, and slowest turns, all longer by about the same factor and round numbers, that are

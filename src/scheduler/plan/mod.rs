@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config::SourceSettings;
 use crate::domain::{Kind, Priority, Quota, Roster, Window};
 use crate::providers::configure::{Configuration, Source};
 use crate::providers::{Action, Cheaper, Per, Step};
@@ -79,6 +80,10 @@ pub struct Subject<'a> {
     pub asks: &'a str,
     /// Whom it is asked about: the source's targets, or those of a pool.
     pub roster: Arc<Roster>,
+    /// How its sources' targets stand in that.
+    pub joining: Joining,
+    /// The places of the subjects that ask the same in a faster rhythm, and about whom both want.
+    pub faster: Vec<usize>,
     /// What its round consists of.
     pub steps: Vec<Step>,
     /// How it asks.
@@ -101,6 +106,8 @@ pub struct Member<'a> {
     pub kind: Kind,
     /// Its targets.
     pub roster: &'a Arc<Roster>,
+    /// How often it wants every target to be asked about; the subject may do so more often.
+    pub interval: Duration,
     /// How long answers must say offline before it counts.
     pub leave_delay: Duration,
     /// How long an answer counts, if the operator says so.
@@ -118,13 +125,14 @@ impl<'a> Subject<'a> {
         if discover.is_empty() {
             costs.charges.retain(|charge| !matches!(charge.per, Per::Discovery(_)));
         }
-        let asking = Asking::new(&steps, &pool.roster, first.settings.interval, costs.charges)
+        let asking = Asking::new(&steps, &pool.roster, pool.tempo.interval, costs.charges)
             .discovering(discover, costs.part)
-            .at_cadence(first.settings.cadence, &steps, &pool.roster);
+            .at_cadence(pool.tempo.cadence, &steps, &pool.roster);
         let member = |number: usize| {
             let Source { settings, target_kind, roster, .. } = &sources[number];
-            let (name, leave_delay, max_age) = (&settings.name, settings.leave_delay, settings.max_age);
-            Member { number, name, kind: *target_kind, roster, leave_delay, max_age }
+            let SourceSettings { name, interval, leave_delay, max_age, .. } = settings;
+            let (interval, leave_delay, max_age) = (*interval, *leave_delay, *max_age);
+            Member { number, name, kind: *target_kind, roster, interval, leave_delay, max_age }
         };
         Self {
             members: pool.sources.into_iter().map(member).collect(),
@@ -132,12 +140,19 @@ impl<'a> Subject<'a> {
             account: pool.account,
             asks: &first.asks,
             roster: pool.roster,
+            joining: pool.joining,
+            faster: pool.faster,
             steps,
             asking,
             cheaper: costs.cheaper,
-            timeout: first.settings.timeout,
+            timeout: pool.tempo.timeout,
             priority: pool.priority,
         }
+    }
+
+    /// The number in its roster of a target of the source with this place there, or of one of a slower source.
+    fn index(&self, member: usize, id: &str) -> Option<u32> {
+        self.roster.find(&self.joining.key(member, id))
     }
 
     /// The names of its sources.
@@ -207,6 +222,8 @@ pub struct Inputs<'a> {
     pub subjects: Vec<Subject<'a>>,
     /// Of each source, in the order of the configuration: the subject that it belongs to, and its place there.
     seats: Vec<(usize, usize)>,
+    /// Of each source: the places of the subjects in which its targets are asked about, its own one first.
+    asked_in: Vec<Vec<usize>>,
     /// Of each account: by how much its rounds take longer than their intervals. Where targets may be left out, those who
     /// stay are asked as often as they should be.
     stretches: Vec<f64>,
@@ -225,10 +242,13 @@ impl<'a> Inputs<'a> {
         };
         let mut seats: Vec<(usize, (usize, usize))> = subjects.iter().enumerate().flat_map(seat).collect();
         seats.sort_unstable();
+        let seats: Vec<(usize, usize)> = seats.into_iter().map(|(_, seat)| seat).collect();
+        let asked_in = seats.iter().map(|&seat| asked_in(&subjects, seat)).collect();
         let mut inputs = Self {
             payers,
             subjects,
-            seats: seats.into_iter().map(|(_, seat)| seat).collect(),
+            seats,
+            asked_in,
             stretches: Vec::new(),
             left_out: Vec::new(),
             crowds: Vec::new(),
@@ -275,17 +295,40 @@ impl<'a> Inputs<'a> {
         left_out
     }
 
-    /// How many targets of a source are left out.
+    /// How many targets of a source are left out: by everybody who would ask about them.
     pub(super) fn left_out_of(&self, source: usize) -> u32 {
         let (place, member) = self.seats[source];
-        let (subject, shed) = (&self.subjects[place], &self.left_out[place]);
-        let joining = Joining::of(&subject.steps, subject.members.len());
-        if shed.count == 0 || joining == Joining::Alone {
-            return shed.count;
+        let subject = &self.subjects[place];
+        if subject.joining == Joining::Alone {
+            return self.left_out[place].count;
         }
-        let mine = subject.members[member].roster.iter();
-        let index = mine.filter_map(|target| subject.roster.find(&joining.key(member, target.id)));
-        u32::try_from(index.filter(|index| shed.contains(*index)).count()).unwrap_or(u32::MAX)
+        if self.asked_in[source].iter().all(|place| self.left_out[*place].count == 0) {
+            return 0;
+        }
+        let is_left_out = |id: &str| {
+            let asked = self.asked_in[source].iter().filter_map(|&place| {
+                let index = self.subjects[place].index(member, id)?;
+                Some(self.left_out[place].contains(index))
+            });
+            asked.reduce(|one, other| one && other).unwrap_or(false)
+        };
+        let mine = subject.members[member].roster.iter().filter(|target| is_left_out(target.id));
+        u32::try_from(mine.count()).unwrap_or(u32::MAX)
+    }
+
+    /// How many targets of a source are asked about by faster ones alone, and the names of these.
+    pub(super) fn left_to_faster(&self, source: usize) -> (u32, Vec<String>) {
+        let (place, member) = self.seats[source];
+        let subject = &self.subjects[place];
+        let faster = self.asked_in[source].iter().filter(|other| **other != place);
+        let names: Vec<String> =
+            faster.flat_map(|other| self.subjects[*other].names()).map(str::to_owned).collect();
+        if names.is_empty() {
+            return (0, names);
+        }
+        let left =
+            subject.members[member].roster.iter().filter(|one| subject.index(member, one.id).is_none());
+        (u32::try_from(left.count()).unwrap_or(u32::MAX), names)
     }
 
     /// What matters of a configuration.
@@ -313,6 +356,18 @@ impl<'a> Inputs<'a> {
     pub(super) fn of_account(&self, account: usize) -> impl Iterator<Item = (usize, &Subject<'a>)> {
         self.subjects.iter().enumerate().filter(move |(_, subject)| subject.account == account)
     }
+}
+
+/// The places of the subjects in which the targets of the source are asked about that has this seat: its own one, if it asks
+/// about any or nobody does, and the faster ones that have some of them.
+fn asked_in(subjects: &[Subject<'_>], (place, member): (usize, usize)) -> Vec<usize> {
+    let own = &subjects[place];
+    let roster = own.members[member].roster;
+    let has_some = |other: &usize| roster.iter().any(|one| subjects[*other].roster.find(one.id).is_some());
+    let mut places: Vec<usize> = own.faster.iter().copied().filter(has_some).collect();
+    let asks = places.is_empty() || roster.iter().any(|one| own.index(member, one.id).is_some());
+    places.splice(0..0, asks.then_some(place));
+    places
 }
 
 /// Calls in windows of each length from the start on.

@@ -13,6 +13,7 @@ use super::{Assumptions, Calls, Inputs, Member, Span, Subject, World};
 use crate::domain::{Roster, State};
 use crate::providers::{Action, Charge, Per};
 use crate::scheduler::budget::SHARE;
+use crate::scheduler::pools::Joining;
 
 /// Heap of one target beside its id and its row: its end in the arena (4), its place in the index (10, with the room that a
 /// hash table keeps), what a provider remembers of it (8), the first sight of its connection (16).
@@ -76,6 +77,10 @@ pub struct SourcePlan {
     pub detection_delay_seconds: Delay,
     /// The source with which it is asked, whose calls answer for it as well; none where it makes calls of its own.
     pub asked_with: Option<String>,
+    /// How many of its targets are asked about by other sources alone, which do so more often.
+    pub left_to_faster: u32,
+    /// The names of these sources.
+    pub faster: Vec<String>,
     /// Its calls, tokens left out; those of all sources that are asked with it.
     pub calls: Span,
     /// Each call that it makes.
@@ -141,9 +146,13 @@ impl Inputs<'_> {
     }
 
     /// How long a round of this source really takes: its interval, unless the account's budget does not suffice for what is
-    /// sure.
+    /// sure, or all of its targets are asked about more often.
     pub fn round(&self, source: usize) -> Duration {
-        let subject = &self.subjects[self.seats[source].0];
+        self.asked_in[source].iter().map(|place| self.round_of(*place)).max().unwrap_or_default()
+    }
+
+    fn round_of(&self, place: usize) -> Duration {
+        let subject = &self.subjects[place];
         subject.asking.interval.mul_f64(self.stretches[subject.account])
     }
 
@@ -155,25 +164,41 @@ impl Inputs<'_> {
 
     /// How long it takes at worst until a target is asked about again: a round, or `slowest` where a source has a cadence.
     pub fn longest_turn(&self, source: usize) -> Duration {
-        self.round(source).max(self.of_source(source).0.asking.longest_turn())
+        self.asked_in[source].iter().map(|place| self.longest_turn_of(*place)).max().unwrap_or_default()
     }
 
-    /// How long an answer of this source counts.
+    pub(super) fn longest_turn_of(&self, place: usize) -> Duration {
+        self.round_of(place).max(self.subjects[place].asking.longest_turn())
+    }
+
+    /// How long an answer of this source counts: by its own rhythm, though it may be asked about more often.
     pub fn max_age(&self, source: usize) -> Duration {
         let (subject, member) = self.of_source(source);
-        member.max_age.unwrap_or_else(|| default_max_age(self.longest_turn(source), subject.timeout))
+        let round = member.interval.mul_f64(self.stretches[subject.account]);
+        let turn = round.max(self.longest_turn_of(self.seats[source].0));
+        member.max_age.unwrap_or_else(|| default_max_age(turn, subject.timeout))
     }
 
     /// How late a change is seen at worst.
     pub fn delay(&self, source: usize) -> Delay {
-        let (subject, member) = self.of_source(source);
-        delay(subject, member.leave_delay, self.longest_turn(source), subject.timeout, self.waits(source))
+        self.latest(source).1
     }
 
-    /// The same with another longest turn, that the account can bear, and another timeout.
-    pub(super) fn delay_with(&self, source: usize, turn: Duration, timeout: Duration) -> Duration {
-        let (subject, member) = self.of_source(source);
-        delay(subject, member.leave_delay, turn, timeout, self.waits(source)).whole()
+    /// The place of the subject that tells a source's changes latest, and how late that is.
+    pub(super) fn latest(&self, source: usize) -> (usize, Delay) {
+        let of = |&place: &usize| {
+            let (turn, timeout) = (self.longest_turn_of(place), self.subjects[place].timeout);
+            (place, self.delay_with(source, place, turn, timeout))
+        };
+        let delays = self.asked_in[source].iter().map(of);
+        let latest = delays.max_by(|(_, one), (_, other)| one.total.total_cmp(&other.total));
+        latest.unwrap_or((self.seats[source].0, Delay::default()))
+    }
+
+    /// How late this subject tells a source's changes with this longest turn, that the account can bear, and this timeout.
+    pub(super) fn delay_with(&self, source: usize, place: usize, turn: Duration, timeout: Duration) -> Delay {
+        let (_, member) = self.of_source(source);
+        delay(&self.subjects[place], member.leave_delay, turn, timeout, self.waits(place))
     }
 
     /// Requests a second of an account in the long run, tokens included.
@@ -199,13 +224,22 @@ impl Inputs<'_> {
         tokens
     }
 
-    /// What passes behind other sources' questions, and with the rest of a pass of its own.
-    fn waits(&self, source: usize) -> (Duration, Duration) {
-        let (subject, _) = self.of_source(source);
+    /// What passes behind other subjects' questions, and with the rest of a pass of its own.
+    fn waits(&self, place: usize) -> (Duration, Duration) {
+        let subject = &self.subjects[place];
         let slot = 1.0 / (self.payers[subject.account].quota.per_second * SHARE);
         let own = float(subject.asking.calls_of_a_pass(&subject.least()));
         let (queue, reading) = (self.crowds[subject.account] - own + 1.0, own - 1.0);
         (Duration::from_secs_f64(queue * slot), Duration::from_secs_f64(reading * slot))
+    }
+
+    /// From the start until every target of a subject was answered once, if all goes well.
+    fn first_picture(&self, place: usize) -> Duration {
+        let asking = &self.subjects[place].asking;
+        let (queue, reading) = self.waits(place);
+        let batches = asking.batches.max(1);
+        let spread = self.round_of(place).mul_f64(float(batches - 1) / float(batches));
+        asking.turns.map_or(spread, |turns| turns.whole_ticks(spread)) + queue + reading
     }
 
     fn source(&self, number: usize, least: &[World], most: &[World]) -> SourcePlan {
@@ -219,14 +253,12 @@ impl Inputs<'_> {
                 add(&mut actions, charge.action, span(subject, charge, low, high));
             }
         }
-        let round = self.round(number);
-        let (queue, reading) = self.waits(number);
-        let batches = subject.asking.batches.max(1);
-        let spread = round.mul_f64(float(batches - 1) / float(batches));
-        let spread = subject.asking.turns.map_or(spread, |turns| turns.whole_ticks(spread));
+        let first_pictures = self.asked_in[number].iter().map(|place| self.first_picture(*place));
+        let (left_to_faster, faster) = self.left_to_faster(number);
         let ids: u64 = member.roster.iter().map(|target| target.id.len() as u64).sum();
         let targets = member.roster.len();
-        let shared = if asks && subject.members.len() > 1 { roster_bytes(&subject.roster) } else { 0 };
+        let shared =
+            if asks && subject.joining != Joining::Alone { roster_bytes(&subject.roster) } else { 0 };
         let turns = subject.asking.turns.map(|turns| turns.settings);
         let bytes = TARGET_BYTES + if turns.is_some() { CADENCE_BYTES } else { 0 };
         SourcePlan {
@@ -236,6 +268,8 @@ impl Inputs<'_> {
             account: self.payers[subject.account].name.to_owned(),
             targets,
             left_out: self.left_out_of(number),
+            left_to_faster,
+            faster,
             asked_with: (!asks).then(|| subject.members[0].name.to_owned()),
             questions: if !asks {
                 0
@@ -244,10 +278,10 @@ impl Inputs<'_> {
             } else {
                 subject.asking.batches
             },
-            interval_seconds: subject.asking.interval.as_secs_f64(),
-            round_seconds: round.as_secs_f64(),
+            interval_seconds: member.interval.as_secs_f64(),
+            round_seconds: self.round(number).as_secs_f64(),
             turns_seconds: turns.map(|turns| [turns.fastest, turns.slowest].map(|turn| turn.as_secs_f64())),
-            first_picture_seconds: (spread + queue + reading).as_secs_f64(),
+            first_picture_seconds: first_pictures.max().unwrap_or_default().as_secs_f64(),
             max_age_seconds: self.max_age(number).as_secs_f64(),
             detection_delay_seconds: self.delay(number),
             calls: actions.iter().map(|action| action.calls).fold(Span::default(), Span::plus),

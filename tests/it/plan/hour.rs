@@ -56,8 +56,8 @@ pub struct Hour {
     world: Arc<World>,
     interval: Duration,
     edits: Vec<(String, String)>,
-    /// Whether each source's targets are divided among two that overlap.
-    divided: bool,
+    /// Whether each source's targets are divided among two that overlap, and the further keys of these.
+    divided: Option<[String; 2]>,
 }
 
 /// Reads a configuration.
@@ -70,8 +70,8 @@ pub fn configuration(yaml: &str, env: impl Env + 'static) -> Configuration {
 }
 
 /// The configuration with two sources in the place of each: one has the first two thirds of the targets, the other one the
-/// last two thirds.
-pub fn divided(yaml: &str) -> String {
+/// last two thirds. Each has some further keys, in whole lines.
+pub fn divided(yaml: &str, further: [&str; 2]) -> String {
     let (head, sources) = yaml.split_once("\nsources:\n").expect("there are sources");
     let mut blocks: Vec<String> = Vec::new();
     for line in sources.lines() {
@@ -94,7 +94,8 @@ pub fn divided(yaml: &str) -> String {
         }
         let (from, to) = (items.len() / 3, items.len() * 2 / 3);
         let (first, last) = (items[..to].concat(), items[from..].concat());
-        format!("{name}:\n{keys}    targets:\n{first}{name}_more:\n{keys}    targets:\n{last}")
+        let [own, more] = further;
+        format!("{name}:\n{own}{keys}    targets:\n{first}{name}_more:\n{more}{keys}    targets:\n{last}")
     };
     format!("{head}\nsources:\n{}", blocks.iter().map(parts).collect::<String>())
 }
@@ -122,7 +123,7 @@ impl Hour {
             world: Arc::new(world),
             interval: Duration::from_secs(30),
             edits: Vec::new(),
-            divided: false,
+            divided: None,
         }
     }
 
@@ -168,9 +169,9 @@ impl Hour {
         self
     }
 
-    /// With two sources in the place of each, which have a part of their targets in common.
-    pub fn divided(self) -> Self {
-        Self { divided: true, ..self }
+    /// With two sources in the place of each, which have a part of their targets in common, and these further keys.
+    pub fn divided(self, further: [&str; 2]) -> Self {
+        Self { divided: Some(further.map(str::to_owned)), ..self }
     }
 
     /// With this going wrong.
@@ -201,7 +202,8 @@ impl Hour {
             assert!(yaml.contains(from), "no {from:?} in\n{yaml}");
             yaml = yaml.replacen(from, to, 1);
         }
-        if self.divided { divided(&yaml) } else { yaml }
+        let Some([own, more]) = &self.divided else { return yaml };
+        divided(&yaml, [own, more])
     }
 
     /// Plays the hour: the configuration, and the calls that left in it.

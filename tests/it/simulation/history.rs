@@ -51,8 +51,8 @@ pub struct History {
     pub latency_ms: (u64, u64),
     /// Counted from the beginning.
     pub turns: Vec<(Duration, Turn)>,
-    /// Whether two sources with common targets stand in the place of each.
-    pub divided: bool,
+    /// Whether two sources with common targets stand in the place of each, and how often these are asked about.
+    pub divided: Option<[Duration; 2]>,
     /// How often lively and quiet targets are asked about, where that differs.
     pub cadence: Option<(Duration, Duration)>,
 }
@@ -88,6 +88,18 @@ impl History {
             populations: 1,
         };
         let slow = *rng.choice([5_u64, 50, 300, 1_400].as_slice()).expect("four of them");
+        let latency_ms = (rng.u64(1..=5), slow);
+        let rate = *rng.choice([1, 2, 5, 10, 50].as_slice()).expect("five of them");
+        let concurrency = if overtaking { rng.usize(3..=6) } else { rng.usize(1..=6) };
+        let cadence = (seed % PACED == 4).then(|| {
+            let slowest = seconds(&mut rng, interval.as_secs(), max_age.saturating_sub(timeout).as_secs());
+            (seconds(&mut rng, 5, interval.as_secs().max(5)).min(interval), slowest)
+        });
+        let divided = (seed % DIVIDED == 2).then(|| {
+            let fastest = cadence.map_or(5, |(fastest, _)| fastest.as_secs());
+            let sooner = seconds(&mut rng, fastest, interval.as_secs());
+            *rng.choice(&[[interval; 2], [sooner, interval], [interval, sooner]]).expect("three of them")
+        });
         Self {
             seed,
             options: Options {
@@ -100,16 +112,12 @@ impl History {
             interval,
             timeout,
             policy: Policy { max_age, arrive, leave },
-            rate: *rng.choice([1, 2, 5, 10, 50].as_slice()).expect("five of them"),
-            concurrency: if overtaking { rng.usize(3..=6) } else { rng.usize(1..=6) },
-            latency_ms: (rng.u64(1..=5), slow),
+            rate,
+            concurrency,
+            latency_ms,
             turns,
-            divided: seed % DIVIDED == 2,
-            cadence: (seed % PACED == 4).then(|| {
-                let slowest =
-                    seconds(&mut rng, interval.as_secs(), max_age.saturating_sub(timeout).as_secs());
-                (seconds(&mut rng, 5, interval.as_secs().max(5)).min(interval), slowest)
-            }),
+            divided,
+            cadence,
         }
     }
 
@@ -144,7 +152,9 @@ impl History {
                 })
             }
         };
-        if self.divided { divided(&yaml) } else { yaml }
+        let Some(intervals) = self.divided else { return yaml };
+        let [first, second] = intervals.map(|interval| format!("    interval: {}\n", text(interval)));
+        divided(&yaml, [&first, &second])
     }
 
     /// What the simulator writes into it by itself.
