@@ -21,6 +21,7 @@ use crate::providers::Step;
 use crate::providers::configure::{Configuration, Source};
 use crate::scheduler::budget::memo::MEMO;
 use crate::scheduler::changes::{self, Family};
+use crate::scheduler::discovery::{Listing, listings};
 use crate::scheduler::explain::{Subject, explain};
 use crate::scheduler::pools::{Pool, pools};
 use crate::scheduler::{AccountTask, Board, Ledger, Member, Polling, Shared, SourceTask, plan};
@@ -114,13 +115,14 @@ impl Exporter {
             in_account.push(numbers[pool.account]);
             numbers[pool.account] += 1;
         }
+        let listings = listings(&configuration.sources);
         for (pool, &place) in pools.iter().zip(&in_account) {
             for (member, &source) in pool.sources.iter().enumerate() {
                 places[source] = Seat { account: pool.account, pool: place, member };
             }
             let places = |pools: &[usize]| pools.iter().map(|&pool| in_account[pool]).collect();
             let related = (places(&pool.faster), places(&pool.slower));
-            by_account[pool.account].push(task(pool, related, &configuration.sources, &telemetry));
+            by_account[pool.account].push(task(pool, related, &configuration.sources, &listings, &telemetry));
         }
         let mut polling = Vec::new();
         for (account, sources) in configuration.accounts.into_iter().zip(by_account) {
@@ -134,7 +136,7 @@ impl Exporter {
         let (finds, found) = mpsc::channel(FINDS_WAITING_MAX);
         for polling in &mut polling {
             let mut members = polling.sources().iter().flat_map(|source| &source.members);
-            if members.any(|member| member.discover.is_some()) {
+            if members.any(|member| member.listing.is_some()) {
                 polling.report_finds(finds.clone());
             }
         }
@@ -340,6 +342,7 @@ fn task(
     pool: &Pool,
     (faster, slower): (Vec<usize>, Vec<usize>),
     sources: &[Source],
+    listings: &BTreeMap<usize, Listing>,
     telemetry: &Telemetry,
 ) -> SourceTask {
     let first = &sources[pool.sources[0]];
@@ -347,16 +350,15 @@ fn task(
     let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
     let member = |&number: &usize| {
         let source = &sources[number];
-        let Source { settings, lists, .. } = source;
+        let settings = &source.settings;
         let meter = || telemetry.sessions(&settings.name, source.kind.name(), source.target_kind.as_str());
-        let discover = lists.as_ref().and_then(|lists| lists.discover.as_ref());
         Member {
             name: Arc::from(settings.name.as_str()),
             roster: source.roster.clone(),
             lens: source.lens,
             interval: settings.interval,
             max_age: settings.max_age,
-            discover: discover.map(|discover| discover.interval),
+            listing: listings.get(&number).cloned(),
             sessions: has_log.then(|| Arc::new(meter())),
         }
     };

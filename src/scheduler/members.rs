@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SourceTask;
+use super::discovery::Listing;
 use super::pools::Joining;
 use super::shedding::Shed;
 use crate::domain::{Fault, Moment, Roster, RowId, Seen};
@@ -28,8 +29,8 @@ pub struct Member {
     pub interval: Duration,
     /// How long its answers count, if the operator says so.
     pub max_age: Option<Duration>,
-    /// How often its targets are discovered, if they are.
-    pub discover: Option<Duration>,
+    /// The list of targets that it asks for, for itself and others; none where another source does so for it.
+    pub listing: Option<Listing>,
     /// Where its sessions are counted, if its round has login records.
     pub sessions: Option<Arc<SessionMeter>>,
 }

@@ -142,6 +142,17 @@ fn every_other_way_of_asking_costs_what_the_plan_says_to_the_call() {
         .source_key("alibaba_mqtt", "discover: {interval: 7m}")
         .source_key("alibaba_smartag", "discover: {}");
     assert_hour_is_as_planned("with discovery", size, hour);
+    for further in [["", ""], ["    interval: 2m\n", ""]] {
+        assert_planned_is_counted("with lists that two sources want", |hour| {
+            hour.divided(further)
+                .interval(Duration::from_secs(60))
+                .source_key("huawei_workspace", "discover: {}")
+                .switch("huawei_workspace", "desktops_cap", "1000")
+                .source_key("openim", "discover: {}")
+                .source_key("alibaba_mqtt", "discover: {interval: 7m}")
+                .source_key("alibaba_smartag", "discover: {}")
+        });
+    }
     let world = still_world(REGISTRY, SIZE, BEGIN_MS);
     let scope = &world.of_provider("alibaba_smartag").next().expect("each provider has one").scope;
     let hour = Hour::of(still_world(REGISTRY, SIZE, BEGIN_MS)).edit(|yaml| without_instance(yaml, scope));

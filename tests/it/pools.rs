@@ -340,7 +340,10 @@ fn sources_that_are_asked_together_discover_each_their_own() {
         })
     });
     play.run(async |play| {
+        let began = play.clock.now().unix_ms;
         play.wait(SECOND * 60).await;
+        // One source asks for both: OpenIM's users are on one page.
+        assert_eq!(calls(play, began, 0, 60).get("get_all_users_uid"), Some(&1));
         for (provider, ..) in LISTING_PROVIDERS {
             let (some, others) = (play.shown(provider), play.shown(&format!("{provider}_b")));
             let ids = &everybody[provider];

@@ -268,7 +268,7 @@ fn member(roster: &Arc<Roster>, policy: Policy, interval: Duration) -> Member {
         lens: 0,
         interval,
         max_age: Some(policy.max_age),
-        discover: None,
+        listing: None,
         sessions: None,
     }
 }

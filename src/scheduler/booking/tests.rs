@@ -66,7 +66,7 @@ fn bench() -> Bench {
             lens: 0,
             interval: MINUTE,
             max_age: None,
-            discover: None,
+            listing: None,
             sessions: Some(Arc::new(telemetry.sessions("desks", "huawei_workspace", "desktop"))),
         }],
         faster: Vec::new(),

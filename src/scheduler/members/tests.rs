@@ -59,7 +59,7 @@ fn task(rosters: &[Arc<Roster>], steps: Vec<Step>, roster: Arc<Roster>) -> Sourc
         lens: 0,
         interval: Duration::from_secs(60),
         max_age: None,
-        discover: None,
+        listing: None,
         sessions: None,
     };
     SourceTask {

@@ -57,7 +57,7 @@ pub struct Asking {
     pub interval: Duration,
     /// Whether its questions answer for all, one after the other.
     pub sequence: bool,
-    /// How often its targets are discovered, for each source that does so.
+    /// How often lists of targets are asked for, for each such list.
     pub discover: Vec<Duration>,
     /// The parts whose lists are read one by one then.
     pub part: Part,
@@ -98,11 +98,17 @@ impl Asking {
         Self { discover, part, ..self }
     }
 
-    /// Rows of each part that these targets stand in; none where nothing is discovered.
-    pub fn parts(&self, roster: &Roster) -> Vec<u64> {
+    /// Rows of each part that these targets stand in, as far as any of these sources knows; none where nothing is discovered.
+    pub fn parts<'a>(&self, rosters: impl Iterator<Item = &'a Roster>) -> Vec<u64> {
         let mut parts: BTreeMap<&str, u64> = BTreeMap::new();
-        let targets = roster.iter().filter(|_| !self.discover.is_empty());
-        targets.for_each(|target| *parts.entry((self.part)(target.id)).or_default() += 1);
+        for roster in rosters.filter(|_| !self.discover.is_empty()) {
+            let mut known: BTreeMap<&str, u64> = BTreeMap::new();
+            roster.iter().for_each(|target| *known.entry((self.part)(target.id)).or_default() += 1);
+            for (part, rows) in known {
+                let most = parts.entry(part).or_default();
+                *most = rows.max(*most);
+            }
+        }
         parts.into_values().collect()
     }
 

@@ -10,6 +10,7 @@
 //!
 //! It sends nothing and knows no clock; series and bytes of pages are counted where pages are made.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::config::SourceSettings;
 use crate::domain::{Kind, Priority, Quota, Roster, Window};
 use crate::providers::configure::{Configuration, Source};
 use crate::providers::{Action, Cheaper, Per, Step};
+use crate::scheduler::discovery::{Listing, listings};
 use crate::scheduler::pools::{Joining, Pool, pools};
 use crate::scheduler::shedding::{self, Shed, Want};
 
@@ -78,6 +80,8 @@ pub struct Subject<'a> {
     pub account: usize,
     /// What it asks, as [`Source::asks`].
     pub asks: &'a str,
+    /// The targets of each source for which it asks for lists.
+    pub finders: Vec<&'a Arc<Roster>>,
     /// Whom it is asked about: the source's targets, or those of a pool.
     pub roster: Arc<Roster>,
     /// How its sources' targets stand in that.
@@ -116,12 +120,14 @@ pub struct Member<'a> {
 
 impl<'a> Subject<'a> {
     /// What matters of a pool of configured sources.
-    pub fn of(pool: Pool, sources: &'a [Source]) -> Self {
+    pub fn of(pool: Pool, sources: &'a [Source], listings: &BTreeMap<usize, Listing>) -> Self {
         let first = &sources[pool.sources[0]];
         let steps = first.provider.round();
         let mut costs = first.provider.costs();
-        let discover = |number: &usize| Some(sources[*number].lists.as_ref()?.discover.as_ref()?.interval);
-        let discover: Vec<Duration> = pool.sources.iter().filter_map(discover).collect();
+        let listings: Vec<&Listing> = pool.sources.iter().filter_map(|number| listings.get(number)).collect();
+        let discover: Vec<Duration> = listings.iter().map(|listing| listing.interval).collect();
+        let told = listings.iter().flat_map(|listing| &*listing.told);
+        let finders = told.map(|number| &sources[usize::from(*number)].roster).collect();
         if discover.is_empty() {
             costs.charges.retain(|charge| !matches!(charge.per, Per::Discovery(_)));
         }
@@ -139,6 +145,7 @@ impl<'a> Subject<'a> {
             provider: first.kind.name(),
             account: pool.account,
             asks: &first.asks,
+            finders,
             roster: pool.roster,
             joining: pool.joining,
             faster: pool.faster,
@@ -171,9 +178,11 @@ impl<'a> Subject<'a> {
     /// What may be, by these assumptions.
     pub fn most(&self, assumptions: &Assumptions) -> World {
         let targets = calls::float(self.roster.len().into());
-        let listed = calls::whole(targets * assumptions.rows_per_target.max(1.0));
+        let listed = self.finders.iter().map(|roster| roster.len()).chain([self.roster.len()]).max();
+        let listed = calls::float(listed.unwrap_or(0).into()) * assumptions.rows_per_target.max(1.0);
+        let listed = calls::whole(listed);
         // There are as many more parts, each as long as those that are watched; one at least.
-        let watched = self.asking.parts(&self.roster);
+        let watched = self.asking.parts(self.finders.iter().map(|roster| &***roster));
         let parts = calls::whole(calls::float(watched.len() as u64) * assumptions.rows_per_target.max(1.0));
         let sizes = watched.iter().copied().chain(watched.is_empty().then_some(0)).cycle();
         let moves = calls::float(listed) * assumptions.arrivals_per_hour;
@@ -338,7 +347,8 @@ impl<'a> Inputs<'a> {
             quota: &account.settings.quota,
             shed: account.settings.shed,
         });
-        let subject = |pool: Pool| Subject::of(pool, &configuration.sources);
+        let listings = listings(&configuration.sources);
+        let subject = |pool: Pool| Subject::of(pool, &configuration.sources, &listings);
         Self::new(payers.collect(), pools(&configuration.sources).into_iter().map(subject).collect())
     }
 
