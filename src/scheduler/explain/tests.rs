@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{Evidence, Kind, Policy, Seen, TargetLabels};
-use crate::scheduler::board::Paused;
+use crate::scheduler::board::{Coming, Paused};
 
 const NOW: Moment = Moment { tick: Tick::from_micros(100_000_000), unix_ms: 1_700_000_100_000 };
 
