@@ -171,14 +171,22 @@ impl Level {
         Self { key, paces: Vec::new(), spent: Vec::new(), adaptive: None, held: Tick::ZERO }
     }
 
-    /// Takes over an account's quota: windows that it had before and whose limit is the same go on.
+    /// Takes over an account's quota: windows that it had before and whose limit is the same go on, and so does what a
+    /// throttle did to the rate.
     fn set(&mut self, quota: &Quota, now: Tick) {
-        let wanted = quota_windows(quota).map(|(window, calls)| Pace::new(window, calls, now));
-        let old = std::mem::take(&mut self.paces);
-        self.paces =
-            wanted.map(|new| old.iter().find(|old| old.is_like(&new)).cloned().unwrap_or(new)).collect();
-        self.spent = self.paces.iter().map(|pace| Counter::new(pace.window().length())).collect();
-        self.adaptive = Some(Adaptive::new(quota.per_second));
+        let new = |(window, calls): (Window, f64)| {
+            let new = Pace::new(window, calls, now);
+            let known = self.paces.iter().position(|old| old.is_like(&new));
+            let counter = || Counter::new(new.window().length());
+            known.map_or_else(
+                || (new.clone(), counter()),
+                |at| (self.paces[at].clone(), self.spent.get(at).cloned().unwrap_or_else(counter)),
+            )
+        };
+        let (paces, spent) = quota_windows(quota).map(new).unzip();
+        (self.paces, self.spent) = (paces, spent);
+        self.adaptive = self.adaptive.take().filter(|known| known.is_of(quota.per_second));
+        self.adaptive.get_or_insert_with(|| Adaptive::new(quota.per_second));
     }
 
     fn free_at(&self) -> Tick {

@@ -24,7 +24,7 @@ use crate::simulation::play::Nothing;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The configuration with a second source beside each one, which is asked about every so often; the first ones every 10 s.
-fn with_slow_twins(yaml: &str, keys: &str) -> String {
+pub fn with_slow_twins(yaml: &str, keys: &str) -> String {
     REGISTRY.iter().fold(yaml.to_owned(), |yaml, kind| with_twin(&yaml, kind.name(), "_b", keys))
 }
 
@@ -341,6 +341,37 @@ fn advice_for_sources_in_several_rhythms_makes_the_plan_fit() {
 }
 
 #[test]
+fn sources_of_one_listing_count_by_their_own_intervals_and_nobody_is_told_to_ask_more_often() {
+    let yaml = |fast: &str, slow: &str| {
+        let source = |name: &str, keys: &str| {
+            let targets: Vec<String> = (0..4_000).map(|n| format!("d{n}")).collect();
+            let targets = targets.join(", ");
+            format!("  {name}: {{account: a, provider: huawei_workspace, {keys}, targets: [{targets}]}}\n")
+        };
+        let account = "{cloud: huawei, region: cn-north-4, project_id: 0123456789abcdef0123456789abcdef, \
+                       access_key_id: k, access_key_secret: s, requests_per_second: 0.5}";
+        let sources = source("slow", &format!("interval: {slow}"))
+            + &source("fast", &format!("interval: {fast}, subject: user"));
+        format!("accounts:\n  a: {account}\nsources:\n{sources}")
+    };
+    let plan = |yaml: &str| Inputs::of(&read_whole(yaml)).plan(&Assumptions::default());
+    let good = plan(&yaml("1m", "10m"));
+    let [slow, fast] = good.sources.as_slice() else { panic!("two sources") };
+    assert_eq!((slow.interval_seconds, slow.round_seconds, fast.round_seconds), (600.0, 60.0, 60.0));
+    assert!((slow.max_age_seconds - (3.0 * 600.0 + 10.0)).abs() < 1e-9, "{}", slow.max_age_seconds);
+    assert!((fast.max_age_seconds - (3.0 * 60.0 + 10.0)).abs() < 1e-9, "{}", fast.max_age_seconds);
+    let over = plan(&yaml("5s", "10m"));
+    let advice: Vec<&str> = over.accounts[0].advice.iter().map(|advice| advice.name.as_str()).collect();
+    assert_eq!(advice, ["fast"], "{:?}", over.accounts[0].advice);
+    let interval = over.accounts[0].advice[0].change.strip_prefix("interval: ").expect("an interval");
+    assert!(plan(&yaml(interval, "10m")).accounts[0].fits, "{interval}");
+    let both = plan(&yaml("1s", "2s"));
+    let interval = both.accounts[0].advice[0].change.strip_prefix("interval: ").expect("an interval");
+    assert_eq!(both.accounts[0].advice.len(), 2, "{:?}", both.accounts[0].advice);
+    assert!(plan(&yaml(interval, interval)).accounts[0].fits, "{interval}");
+}
+
+#[test]
 fn who_is_asked_about_twice_all_the_same_is_told_with_what_to_change() {
     let warnings = |keys: &str, second: &str| {
         let source = |name: &str, keys: &str, targets: &str| {
@@ -402,7 +433,10 @@ fn a_cadence_that_is_nowhere_slower_answers_for_plain_rounds_too() {
 /// A configuration with these sources of the account `a`.
 fn read(sources: &str) -> Configuration {
     let account = "{cloud: alibaba, region: cn-hangzhou, access_key_id: k, access_key_secret: s}";
-    let yaml = format!("accounts:\n  a: {account}\nsources:\n{sources}");
+    read_whole(&format!("accounts:\n  a: {account}\nsources:\n{sources}"))
+}
+
+fn read_whole(yaml: &str) -> Configuration {
     let env: Arc<dyn Env> = Arc::new(Nothing);
-    configure(&yaml, &env, Path::new(""), 0).unwrap_or_else(|problems| panic!("{problems:?}\n{yaml}"))
+    configure(yaml, &env, Path::new(""), 0).unwrap_or_else(|problems| panic!("{problems:?}\n{yaml}"))
 }

@@ -33,6 +33,12 @@ impl Adaptive {
         Self { full, lowered: None }
     }
 
+    /// Whether this is the full speed.
+    #[expect(clippy::float_cmp, reason = "the same number of the same configuration")]
+    pub fn is_of(&self, full: f64) -> bool {
+        self.full == full
+    }
+
     /// Requests a second that may be sent now.
     pub fn rate(&self, now: Tick) -> f64 {
         self.lowered.map_or(self.full, |(rate, since)| {

@@ -121,6 +121,40 @@ proptest! {
     }
 
     #[test]
+    fn whoever_takes_an_account_over_in_the_same_process_goes_on_with_what_was_spent(
+        quotas in [quotas(), quotas()],
+        stalls in prop::collection::vec(0_u64..1_000_000, 1..2_000),
+        often in 1_usize..60,
+    ) {
+        let name = Arc::from("a");
+        let mut now = Tick::from_micros(1);
+        let ledger = Arc::<Ledger>::default();
+        let mut budget = ledger.account(&name, &quotas[0], now);
+        let mut sent: Vec<u64> = Vec::new();
+        for (number, raw) in stalls.iter().enumerate() {
+            now = later(now, stall(*raw));
+            while let Err(free_at) = budget.reserve("p", &FREE, now) {
+                now = later(free_at, stall(raw / 7));
+            }
+            sent.push(now.as_micros());
+            if number % often == 0 {
+                budget = ledger.account(&name, &quotas[0], now);
+            }
+        }
+        keeps(&sent, &quotas[0])?;
+        // With another quota nothing of the old one is used up at once: it begins as if all of it had just been spent.
+        budget = ledger.account(&name, &quotas[1], now);
+        let changed = sent.len();
+        for raw in &stalls {
+            while let Err(free_at) = budget.reserve("p", &FREE, now) {
+                now = later(free_at, stall(raw / 7));
+            }
+            sent.push(now.as_micros());
+        }
+        keeps(&sent[changed..], &quotas[1])?;
+    }
+
+    #[test]
     fn no_level_of_the_tree_is_exceeded_by_those_who_share_it(
         rates in prop::collection::vec(1_u32..60, 1..4),
         asks in prop::collection::vec((0_usize..4, 0_usize..3, 0_u64..200_000), 1..600),
@@ -264,4 +298,21 @@ fn usage_tells_each_window_and_a_throttle_shows_in_the_rate() {
     budget.throttled(now);
     budget.throttled(now);
     assert!((budget.rate(now) - 5.0).abs() < 1e-9);
+}
+
+#[test]
+fn an_account_that_is_opened_again_is_as_slow_as_it_was_unless_its_quota_is_another_one() {
+    let (now, name) = (Tick::from_micros(1_000_000), Arc::from("a"));
+    let quota = Quota { per_second: 10.0, longer: vec![(Window::Minute, 100)] };
+    let ledger = Arc::<Ledger>::default();
+    let budget = ledger.account(&name, &quota, now);
+    assert_eq!(budget.reserve("p", &FREE, now), Ok(()));
+    budget.throttled(now);
+    let again = ledger.account(&name, &quota, now);
+    assert!((again.rate(now) - 5.0).abs() < 1e-9);
+    assert!(again.usage(now).iter().all(|usage| usage.used == 1), "{:?}", again.usage(now));
+    assert!(again.reserve("p", &FREE, now).is_err());
+    let other = ledger.account(&name, &Quota::per_second(20.0), now);
+    assert!((other.rate(now) - 20.0).abs() < 1e-9);
+    assert!(other.reserve("p", &FREE, now).is_err());
 }

@@ -21,6 +21,7 @@ use crate::pools::with_twins;
 use crate::simulation::play::{Nothing, Seeded};
 use crate::simulation::wire::{Way, Wire};
 use crate::stage::still_world;
+use crate::tempos::with_slow_twins;
 use crate::virtual_time::VirtualClock;
 
 /// What an account may send in an hour, beside 60 requests a minute and 7 a second.
@@ -72,6 +73,12 @@ fn assert_within(wire: &Wire, an_hour: usize) -> Vec<usize> {
 
 #[test]
 fn no_window_exceeds_its_budget_while_lists_change_and_providers_fail_and_recover() {
+    hours_of_trouble(&with_twins);
+    hours_of_trouble(&|yaml| with_slow_twins(yaml, "    interval: 25s\n"));
+}
+
+/// With two sources beside each other, made by `twins`, whose lists have a part in common.
+fn hours_of_trouble(twins: &dyn Fn(&str) -> String) {
     let files = Files::default();
     let everybody = everybody(90);
     let mut rng = Rng::with_seed(11);
@@ -85,7 +92,7 @@ fn no_window_exceeds_its_budget_while_lists_change_and_providers_fail_and_recove
         }
     };
     write(&files, &mut rng);
-    let mut play = Lists::new(90, files, |yaml| with_quota(&with_twins(&yaml), AN_HOUR));
+    let mut play = Lists::new(90, files, |yaml| with_quota(&twins(&yaml), AN_HOUR));
     play.run(async |play| {
         for fault in
             ["all:throttle", "all:server-error~30%", "all:reset~20%", "all:throttle~20%", "all:hang~10%"]
