@@ -42,6 +42,7 @@ impl Change {
             };
             described_anew |= wanted.labels(found) != old.labels(index);
             described_anew |= wanted.priority(found) != old.priority(index);
+            described_anew |= wanted.is_steady(found) != old.is_steady(index);
             add(&mut new, wanted, found);
         }
         let kept = new.len();
@@ -86,10 +87,12 @@ impl Moves {
 /// Adds a target of `wanted` unless it is there, with all that is said of it.
 fn add(new: &mut Roster, wanted: &Roster, index: u32) {
     let labels: TargetLabels = wanted.labels(index).cloned().unwrap_or_default();
-    if new.push(wanted.id(index), labels)
-        && let Some(priority) = wanted.priority(index)
-    {
-        new.set_last_priority(priority);
+    if !new.push(wanted.id(index), labels) {
+        return;
+    }
+    wanted.priority(index).into_iter().for_each(|priority| new.set_last_priority(priority));
+    if wanted.is_steady(index) {
+        new.set_last_steady();
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Roster {
     hasher: DefaultHashBuilder,
     labels: Vec<(u32, TargetLabels)>,
     priorities: Vec<(u32, Priority)>,
+    /// Who is never asked about less often than at the interval, in order.
+    steady: Vec<u32>,
 }
 
 impl Roster {
@@ -90,6 +92,7 @@ impl Roster {
             hasher: DefaultHashBuilder::default(),
             labels: Vec::new(),
             priorities: Vec::new(),
+            steady: Vec::new(),
         }
     }
 
@@ -130,6 +133,20 @@ impl Roster {
     pub fn priority(&self, index: u32) -> Option<Priority> {
         let at = self.priorities.binary_search_by_key(&index, |(n, _)| *n).ok()?;
         Some(self.priorities[at].1)
+    }
+
+    /// Says of the target that was added last that it is to be asked about at the interval, however quiet it is.
+    pub fn set_last_steady(&mut self) {
+        if let Some(last) = self.len().checked_sub(1)
+            && self.steady.last().is_none_or(|index| *index < last)
+        {
+            self.steady.push(last);
+        }
+    }
+
+    /// Whether target `index` is to be asked about at the interval, however quiet it is.
+    pub fn is_steady(&self, index: u32) -> bool {
+        self.steady.binary_search(&index).is_ok()
     }
 
     /// How many targets there are.

@@ -6,7 +6,7 @@
 //! interval is not, of high priority first and then those that changed last, and of these no more than leave room for
 //! everybody who falls due later. A request that is not full is filled with those whose turn comes next. Requests are taken from a credit that grows as fast as plain rounds ask and never holds more than
 //! one tick's worth, so that no stretch of ticks asks more requests than it would without a cadence: what lively ones get
-//! is what quiet ones leave.
+//! is what quiet ones leave. Whom another source wants to be asked about more often than `slowest` is never quiet.
 //!
 //! A target takes 9 bytes. What is lively or quiet is not kept over a restart: everybody begins at the interval.
 //! `paces` says how urgent a target's turn is, `credit` how many requests there are, `turns` hands out what is picked
@@ -81,6 +81,8 @@ pub enum Pace {
     Regular,
     /// It has not changed for so long.
     Quiet(Duration),
+    /// It has not changed for so long, and is asked about at the interval all the same, since another source wants that.
+    Steady(Duration),
 }
 
 /// What there is to say of one target's turns.
@@ -292,7 +294,7 @@ impl Cadence {
     fn grow(&mut self, questions: usize) {
         let (roster, own) = (&self.roster, self.plain.priority);
         let is_high = |row| roster.priority(row).unwrap_or(own) == Priority::High;
-        self.paces.grow(roster.len(), is_high, self.last);
+        self.paces.grow(roster.len(), is_high, |row| roster.is_steady(row), self.last);
         self.begin_round(questions);
     }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -62,6 +63,8 @@ struct Kin {
     roster: Arc<Roster>,
     /// The targets of each of its sources, with that one's priority.
     members: Vec<(Arc<Roster>, Priority)>,
+    /// The longest time between two questions about a target of it.
+    slowest: Duration,
     /// The places of its faster ones in the account's list.
     faster: Vec<usize>,
 }
@@ -78,6 +81,9 @@ impl Family {
                 steps: source.steps.clone(),
                 roster: Arc::clone(&source.roster),
                 members: source.members.iter().map(member).collect(),
+                slowest: source
+                    .cadence
+                    .map_or(source.interval, |cadence| cadence.slowest.max(source.interval)),
                 faster: source.faster.clone(),
             }
         };
@@ -139,7 +145,8 @@ impl Family {
 
 impl Kin {
     fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        self.members.iter().map(|(roster, priority)| Part { roster, priority: *priority })
+        let slowest = self.slowest;
+        self.members.iter().map(move |(roster, priority)| Part { roster, priority: *priority, slowest })
     }
 }
 

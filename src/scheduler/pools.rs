@@ -61,6 +61,8 @@ pub struct Part<'a> {
     pub roster: &'a Arc<Roster>,
     /// Its priority, for those that have none of their own.
     pub priority: Priority,
+    /// The longest time between two questions about a target that it can do with.
+    pub slowest: Duration,
 }
 
 /// All that the roster of a pool is made of.
@@ -119,22 +121,19 @@ impl Tempo {
         Self { interval, timeout, cadence }
     }
 
-    /// How often a target is asked about: while it is lively, as a rule, and while it is quiet.
-    fn turns(&self) -> [Duration; 3] {
-        let Self { interval, cadence, .. } = *self;
-        cadence.map_or([interval; 3], |cadence| {
-            [cadence.fastest.min(interval), interval, cadence.slowest.max(interval)]
-        })
+    /// The longest time between two questions about a target.
+    pub fn slowest(&self) -> Duration {
+        self.cadence.map_or(self.interval, |cadence| cadence.slowest.max(self.interval))
     }
 
-    /// Whether whoever is asked about in this rhythm needs not be asked about in another one: its turns never come later.
-    /// Of two tempos with the same turns, the one whose requests may take longer suffices.
-    fn suffices_for(&self, other: &Self) -> bool {
-        let (mine, others) = (self.turns(), other.turns());
-        if mine == others {
-            return (Reverse(self.timeout), self.cadence) < (Reverse(other.timeout), other.cadence);
-        }
-        mine.iter().zip(others).all(|(mine, other)| *mine <= other)
+    /// Whether it is the one in which they are asked about whom both want: that with the shorter interval. Of two with the
+    /// same, the one that has the sooner turns, then the one whose requests may take longer.
+    fn is_faster_than(&self, other: &Self) -> bool {
+        let sooner = |tempo: &Self| tempo.cadence.map_or(tempo.interval, |cadence| cadence.fastest);
+        let of = |tempo: &Self| {
+            (tempo.interval, sooner(tempo), tempo.slowest(), Reverse(tempo.timeout), tempo.cadence)
+        };
+        of(self) < of(other)
     }
 }
 
@@ -162,7 +161,9 @@ pub fn pools(sources: &[Source]) -> Vec<Pool> {
     for place in 0..pools.len() {
         let part = |&number: &usize| {
             let source: &Source = &sources[number];
-            Part { roster: &source.roster, priority: source.settings.priority }
+            let settings = &source.settings;
+            let slowest = Tempo::of(settings).slowest();
+            Part { roster: &source.roster, priority: settings.priority, slowest }
         };
         let of = |place: &usize| pools[*place].sources.iter().map(part);
         let Pool { faster, slower, .. } = &pools[place];
@@ -198,9 +199,11 @@ fn lone(sources: &[Source], numbers: Vec<usize>) -> Pool {
 fn relate(pools: &mut [Pool], family: &[usize]) {
     let tempos: Vec<(usize, Tempo)> = family.iter().map(|&place| (place, pools[place].tempo)).collect();
     for (place, tempo) in &tempos {
-        let suffices = tempos.iter().filter(|(_, other)| other.suffices_for(tempo)).map(|(other, _)| *other);
+        let suffices =
+            tempos.iter().filter(|(_, other)| other.is_faster_than(tempo)).map(|(other, _)| *other);
         pools[*place].faster = suffices.collect();
-        let needless = tempos.iter().filter(|(_, other)| tempo.suffices_for(other)).map(|(other, _)| *other);
+        let needless =
+            tempos.iter().filter(|(_, other)| tempo.is_faster_than(other)).map(|(other, _)| *other);
         pools[*place].slower = needless.collect();
     }
 }
@@ -239,6 +242,9 @@ impl Parts<'_> {
                 if priority != usual {
                     joined.set_last_priority(priority);
                 }
+                if self.is_wanted_sooner(target.id, part.slowest) {
+                    joined.set_last_steady();
+                }
             }
         }
         Arc::new(joined)
@@ -246,6 +252,11 @@ impl Parts<'_> {
 
     fn is_asked_faster(&self, id: &str) -> bool {
         self.faster.iter().any(|part| part.roster.find(id).is_some())
+    }
+
+    /// Whether a source for which this id is asked about here cannot do with so long a time between two questions.
+    fn is_wanted_sooner(&self, id: &str, slowest: Duration) -> bool {
+        self.slower.iter().any(|part| part.slowest < slowest && part.roster.find(id).is_some())
     }
 
     /// The highest priority that any source gives this id for which it is asked about here.
@@ -264,8 +275,6 @@ fn highest(parts: &[Part<'_>]) -> Priority {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn roster(number: u16, ids: &[(&str, Option<Priority>)]) -> Arc<Roster> {
@@ -280,7 +289,7 @@ mod tests {
     }
 
     fn part(roster: &Arc<Roster>, priority: Priority) -> Part<'_> {
-        Part { roster, priority }
+        Part { roster, priority, slowest: Duration::from_secs(60) }
     }
 
     fn together<'a>(own: &[Part<'a>]) -> Parts<'a> {
@@ -347,43 +356,37 @@ mod tests {
     }
 
     #[test]
-    fn a_tempo_suffices_for_another_if_no_turn_of_it_comes_later() {
-        let suffices = [
-            (tempo(10, 5, None), tempo(30, 10, None)),
-            (tempo(30, 10, None), tempo(30, 5, None)),
-            (tempo(10, 5, Some((2, 30))), tempo(30, 10, None)),
-            (tempo(10, 5, None), tempo(10, 5, Some((10, 60)))),
-            (tempo(10, 5, Some((2, 60))), tempo(10, 5, Some((5, 60)))),
+    fn of_two_tempos_one_is_faster_and_that_is_the_one_with_the_shorter_interval() {
+        let in_order = [
+            tempo(10, 5, Some((2, 60))),
+            tempo(10, 5, Some((5, 30))),
+            tempo(10, 5, Some((5, 60))),
+            tempo(10, 9, None),
+            tempo(10, 5, None),
+            tempo(30, 10, Some((1, 30))),
+            tempo(30, 10, None),
         ];
-        for (one, other) in suffices {
-            assert!(one.suffices_for(&other) && !other.suffices_for(&one), "{one:?} {other:?}");
-        }
-        let neither = [
-            (tempo(10, 5, Some((2, 60))), tempo(30, 10, None)),
-            (tempo(10, 5, None), tempo(30, 5, Some((5, 60)))),
-            (tempo(10, 5, None), tempo(10, 5, None)),
-        ];
-        for (one, other) in neither {
-            assert!(!one.suffices_for(&other) && !other.suffices_for(&one), "{one:?} {other:?}");
+        for (n, one) in in_order.iter().enumerate() {
+            for (m, other) in in_order.iter().enumerate() {
+                assert_eq!(one.is_faster_than(other), n < m, "{one:?} {other:?}");
+            }
         }
     }
 
-    proptest! {
-        #[test]
-        fn who_is_left_to_another_is_asked_about_by_it(
-            tempos in prop::collection::vec((1_u64..4, 1_u64..3, prop::option::of((1_u64..4, 3_u64..6))), 1..6),
-        ) {
-            let tempos: Vec<Tempo> =
-                tempos.into_iter().map(|(interval, timeout, cadence)| tempo(interval, timeout, cadence)).collect();
-            for one in &tempos {
-                // Whoever is left to somebody is asked about by one who leaves it to nobody.
-                let better = |than: &&Tempo| tempos.iter().find(|other| other.suffices_for(than));
-                let mut asks = one;
-                for _ in 0..tempos.len() {
-                    asks = better(&asks).unwrap_or(asks);
-                }
-                prop_assert!(better(&asks).is_none() && (asks == one || asks.suffices_for(one)));
-            }
-        }
+    #[test]
+    fn who_is_wanted_sooner_than_a_quiet_target_is_asked_about_is_steady() {
+        let (lively, plain) =
+            (roster(0, &[("a", None), ("b", None)]), roster(1, &[("b", None), ("c", None)]));
+        let lively = Part { slowest: Duration::from_secs(300), ..part(&lively, Priority::Normal) };
+        let steady = |slowest: u64| {
+            let plain = Part { slowest: Duration::from_secs(slowest), ..part(&plain, Priority::Normal) };
+            let parts = Parts { own: vec![lively], faster: Vec::new(), slower: vec![plain] };
+            let joined = parts.join(Joining::ById);
+            (0..joined.len())
+                .filter(|&row| joined.is_steady(row))
+                .map(|row| joined.id(row).to_owned())
+                .collect()
+        };
+        assert_eq!((steady(60), steady(300)), (vec!["b".to_owned()], Vec::new()));
     }
 }

@@ -14,7 +14,7 @@ use presence_exporter::http::Control as _;
 use presence_exporter::ports::{Clock as _, Env};
 use presence_exporter::providers::REGISTRY;
 use presence_exporter::providers::configure::{Configuration, configure};
-use presence_exporter::scheduler::plan::{Assumptions, Inputs, quota};
+use presence_exporter::scheduler::plan::{Assumptions, Inputs};
 
 use crate::cadence::IN_BATCHES;
 use crate::lists::{Files, Play, everybody, lines};
@@ -249,9 +249,14 @@ fn who_is_left_out_by_the_faster_source_is_told_so_in_the_slower_one_as_well() {
         play.wait(SECOND * 100).await;
         assert_eq!((left_out(play, slow, common), left_out(play, fast, common)), (count, count));
     });
-    // What the slow source says of whom both want counts.
-    let mut play = Play::new(SIZE, halves(100, 200), shed(["low", "high"]));
+    // What the slow source says of whom both want counts, from the moment on that both do.
+    let files = halves(100, 200);
+    files.write("alibaba_mqtt_b.txt", lines(&ids[200..]));
+    let mut play = Play::new(SIZE, files, shed(["low", "high"]));
     play.run(async |play| {
+        play.wait(SECOND * 100).await;
+        assert!(left_out(play, "alibaba_mqtt", &ids[100..200]) > 0);
+        play.files.write("alibaba_mqtt_b.txt", lines(&ids[100..]));
         play.wait(SECOND * 100).await;
         assert_eq!(left_out(play, "alibaba_mqtt", &ids[100..200]), 0);
         assert_eq!(left_out(play, "alibaba_mqtt_b", &ids[100..]), 0);
@@ -372,33 +377,6 @@ fn sources_of_one_listing_count_by_their_own_intervals_and_nobody_is_told_to_ask
 }
 
 #[test]
-fn who_is_asked_about_twice_all_the_same_is_told_with_what_to_change() {
-    let warnings = |keys: &str, second: &str| {
-        let source = |name: &str, keys: &str, targets: &str| {
-            format!(
-                "  {name}: {{account: a, provider: alibaba_mqtt, instance: i, {keys}targets: [{targets}]}}\n"
-            )
-        };
-        let first = source("one", "interval: 30s, ", "x@@@1, x@@@2, x@@@3");
-        quota::warnings(&read(&(first + &source("two", keys, second))))
-    };
-    let cadence = "interval: 30s, cadence: {fastest: 10s, slowest: 2m}, ";
-    assert_eq!(
-        warnings(cadence, "x@@@2, x@@@4, x@@@3"),
-        [
-            "2 targets stand in one and in two, each of which has some turns that come sooner, so they are asked about \
-             twice: the same interval and cadence, or one that is nowhere slower, would make it once"
-        ]
-    );
-    assert!(warnings(cadence, "x@@@4").is_empty(), "nobody stands in both");
-    for suffices in
-        ["interval: 10s, ", "timeout: 5s, ", "interval: 30s, cadence: {fastest: 30s, slowest: 2m}, "]
-    {
-        assert!(warnings(suffices, "x@@@2").is_empty(), "{suffices}");
-    }
-}
-
-#[test]
 fn a_cadence_that_is_nowhere_slower_answers_for_plain_rounds_too() {
     let files = halves(100, 200);
     let mut play = Play::new(SIZE, files, |yaml| {
@@ -428,6 +406,82 @@ fn a_cadence_that_is_nowhere_slower_answers_for_plain_rounds_too() {
             }
         }
     });
+}
+
+#[test]
+fn whom_a_plain_source_has_as_well_is_never_quiet_and_asked_about_once() {
+    let files = halves(100, 200);
+    let mut play = Play::new(SIZE, files, |yaml| {
+        IN_BATCHES.iter().fold(yaml, |yaml, source| {
+            let yaml = with_twin(&yaml, source, "_b", "    interval: 20s\n");
+            let lively =
+                "    interval: 20s\n    cadence: {fastest: 10s, slowest: 3m, lively_for: 30s, quiet_after: 1m}\n";
+            yaml.replace(&format!("\n  {source}:\n"), &format!("\n  {source}:\n{lively}"))
+        })
+    });
+    let everybody = everybody(SIZE);
+    play.run(async |play| {
+        play.wait(SECOND * 300).await;
+        let began = play.clock.now().unix_ms;
+        let (mut oldest, mut quiet): (BTreeMap<&str, i64>, BTreeMap<&str, i64>) = Default::default();
+        for _ in 0..60 {
+            play.wait(SECOND * 7).await;
+            play.assert_true();
+            let now = play.clock.now().unix_seconds();
+            for source in IN_BATCHES {
+                let (lively, plain) = (play.shown(source), play.shown(&format!("{source}_b")));
+                let ids = &everybody[source];
+                let old = |id: &String| now - lively[id].1.expect("everybody was asked about");
+                let most = |ids: &[String]| ids.iter().map(old).max().expect("there are some");
+                assert!(ids[100..200].iter().all(|id| lively[id] == plain[id]), "{source}");
+                let known = oldest.entry(source).or_default();
+                *known = most(&ids[100..200]).max(*known);
+                let known = quiet.entry(source).or_default();
+                *known = most(&ids[..100]).max(*known);
+            }
+        }
+        // A round, a tick and the way.
+        assert!(oldest.values().all(|oldest| *oldest <= 34), "{oldest:?}");
+        assert!(quiet["alibaba_mqtt"] > 60, "whom nobody else wants may be quiet: {quiet:?}");
+        // Three hundred targets in batches of ten every 20 s at most.
+        let asked = calls(play, began, 0, 420)["BatchQuerySessionByClientIds"];
+        assert!(asked <= 30 * 21 + 2, "{asked}");
+        let cadences: BTreeSet<String> = everybody["alibaba_mqtt"][100..200]
+            .iter()
+            .filter_map(|id| play.desk.explain("alibaba_mqtt_b", id).expect("it is there").cadence)
+            .collect();
+        let steady = "it is not quiet, since another source wants to hear of it sooner than every 3m";
+        assert!(cadences.iter().any(|words| words.contains(steady)), "{cadences:?}");
+        assert!(!cadences.iter().any(|words| words.contains("it is quiet")), "{cadences:?}");
+    });
+}
+
+#[test]
+fn a_plain_source_that_asks_more_often_than_a_cadence_s_interval_asks_for_it() {
+    let source = |name: &str, keys: &str| {
+        format!(
+            "  {name}: {{account: a, provider: alibaba_mqtt, instance: i, {keys}, targets: [x@@@1, x@@@2]}}\n"
+        )
+    };
+    let lively = "interval: 1m, cadence: {fastest: 10s, slowest: 5m}";
+    let plan = |plain: &str| {
+        let sources = source("lively", lively) + &source("plain", plain);
+        Inputs::of(&read(&sources)).plan(&Assumptions::default())
+    };
+    let left = |plain: &str| {
+        let plan = plan(plain);
+        (plan.sources[0].left_to_faster, plan.sources[1].left_to_faster)
+    };
+    assert_eq!(
+        (left("interval: 50s"), left("interval: 1m"), left("interval: 70s")),
+        ((2, 0), (0, 2), (0, 2))
+    );
+    // Asked about every minute and in the tick after that, however quiet they are.
+    let plain = &plan("interval: 1m").sources[1];
+    assert!((plain.detection_delay_seconds.round - 70.0).abs() < 1e-9, "{:?}", plain.detection_delay_seconds);
+    assert!((plain.max_age_seconds - 190.0).abs() < 1e-9, "{}", plain.max_age_seconds);
+    let slow = &plan("interval: 10m").sources[1];
+    assert!((slow.detection_delay_seconds.round - 300.0).abs() < 1e-9, "{:?}", slow.detection_delay_seconds);
 }
 
 /// A configuration with these sources of the account `a`.

@@ -132,8 +132,6 @@ pub fn report(configuration: &Configuration, flags: &args::Plan) -> Report {
     report.problems = over_quota(&report.plan);
     report.problems.extend(over_maximum(&inputs, &report, flags));
     report.warnings = warnings(&report);
-    let twice = inputs.overlaps().into_iter();
-    report.warnings.extend(twice.map(|what| Verdict { what, change: Vec::new() }));
     report
 }
 

@@ -19,6 +19,8 @@ const CHANGED: u8 = 4;
 const HIGH: u8 = 8;
 /// The round in which it was last picked: this one, if the bit is the round's.
 const ROUND: u8 = 16;
+/// It is asked about at the interval, however quiet it is.
+const STEADY: u8 = 32;
 
 /// How urgent a target's turn is in a tick: the lower the more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +155,8 @@ impl Paces {
             (Pace::Changed(ago), asked.saturating_add(at.tick))
         } else if self.is_quiet(row, at) {
             (Pace::Quiet(ago), self.due(row, at))
+        } else if self.is_unchanged(row, at) {
+            (Pace::Steady(ago), self.due(row, at))
         } else {
             (Pace::Regular, self.due(row, at))
         };
@@ -196,14 +200,23 @@ impl Paces {
         self.bits = kept.iter().map(|&row| self.bits[row]).collect();
     }
 
-    /// Goes on with so many targets, of which these have a high priority. The others' turns are spread over the interval.
-    pub fn grow(&mut self, targets: u32, is_high: impl Fn(u32) -> bool, now: Tick) {
+    /// Goes on with so many targets, of which some have a high priority and some are never quiet. The turns of those who are
+    /// new are spread over the interval.
+    pub fn grow(
+        &mut self,
+        targets: u32,
+        is_high: impl Fn(u32) -> bool,
+        is_steady: impl Fn(u32) -> bool,
+        now: Tick,
+    ) {
         let (known, time) = (u32::try_from(self.asked.len()).unwrap_or(u32::MAX), self.time(now));
         self.asked.resize(targets as usize, time);
         self.since.resize(targets as usize, time);
         self.bits.resize(targets as usize, 0);
         for (row, bits) in (0..).zip(&mut self.bits) {
-            *bits = (*bits & !HIGH) | if is_high(row) { HIGH } else { 0 };
+            let high = if is_high(row) { HIGH } else { 0 };
+            let steady = if is_steady(row) { STEADY } else { 0 };
+            *bits = (*bits & !(HIGH | STEADY)) | high | steady;
         }
         let new: Vec<u32> = (known..targets).collect();
         self.spread(&new, now);
@@ -240,6 +253,11 @@ impl Paces {
     }
 
     fn is_quiet(&self, row: u32, at: &Instant) -> bool {
+        self.is_unchanged(row, at) && !self.has(row, STEADY)
+    }
+
+    /// Whether a target has not changed for so long that it is quiet if it may be.
+    fn is_unchanged(&self, row: u32, at: &Instant) -> bool {
         at.now.saturating_sub(self.times(row).1) >= at.quiet_after && !self.is_lively(row, at)
     }
 

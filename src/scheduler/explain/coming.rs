@@ -24,6 +24,11 @@ pub(super) fn turns(turn: &Turn, interval: &str) -> String {
             "it is neither lively (changed within {lively_for}) nor quiet (unchanged for {quiet_after}): asked about every \
              {interval}"
         ),
+        Pace::Steady(since) => format!(
+            "answers have not changed for {} ({quiet_after} or more), but it is not quiet, since another source wants to hear of \
+             it sooner than every {slowest}: asked about every {interval}",
+            human(since)
+        ),
         Pace::Quiet(since) => format!(
             "it is quiet, since answers have not changed for {} ({quiet_after} or more): asked about every {slowest} at the \
              latest",

@@ -82,7 +82,10 @@ fn task(rosters: &[Arc<Roster>], steps: Vec<Step>, roster: Arc<Roster>) -> Sourc
 /// A pool of sources with these targets that are asked about all at once, and the store of those sources.
 fn pool(sources: &[&[&str]]) -> (SourceTask, Store) {
     let rosters: Vec<Arc<Roster>> = (0..).zip(sources).map(|(number, ids)| roster(number, ids)).collect();
-    let own = rosters.iter().map(|roster| Part { roster, priority: Priority::Normal }).collect();
+    let own = rosters
+        .iter()
+        .map(|roster| Part { roster, priority: Priority::Normal, slowest: Duration::from_secs(60) })
+        .collect();
     let parts = Parts { own, faster: Vec::new(), slower: Vec::new() };
     (task(&rosters, Vec::new(), parts.join(parts.joining(&[]))), stored(&rosters))
 }

@@ -136,7 +136,7 @@ impl Inputs<'_> {
             let timeout = Duration::from_secs(timeout.as_secs());
             let longest = subject.asking.longest_turn();
             let delay = |turn: Duration| self.delay_with(source, place, turn, timeout).whole();
-            let rest = delay(longest).saturating_sub(self.longest_turn_of(place));
+            let rest = delay(longest).saturating_sub(self.turn_in(source, place));
             let turn = Duration::from_secs(max.saturating_sub(rest).as_secs()).min(longest);
             let sooner = within(&subject.asking, turn);
             if turn.is_zero() || !self.bears(place, &sooner) {
@@ -159,7 +159,7 @@ impl Inputs<'_> {
         let mine = &self.subjects[place];
         let mut otherwise = otherwise.clone();
         // Whoever becomes the faster one asks about those whom others asked about for it.
-        let slower = |other: &usize| otherwise.longest_turn() < self.longest_turn_of(*other);
+        let slower = |other: &usize| otherwise.interval < self.subjects[*other].asking.interval;
         let left: u64 = mine
             .faster
             .iter()

@@ -3,8 +3,8 @@
 //!
 //! In reading order: [`subject`] is what is asked together; [`rounds`] cuts targets into batches; [`calls`] counts what a
 //! subject calls in a world of given numbers, [`turns`] what a cadence changes of that; [`freshness`] says how late a change
-//! is seen; [`quota`] holds counts against what may be spent; [`advice`] says what to change so that it fits; [`overlap`]
-//! says what is paid for twice; [`outline`] puts a whole configuration together.
+//! is seen; [`quota`] holds counts against what may be spent; [`advice`] says what to change so that it fits; [`outline`]
+//! puts a whole configuration together.
 //!
 //! Everything is counted twice: a floor, that is sure to be asked when all goes well and nobody is online, and a ceiling
 //! under [`Assumptions`]. Given a world's own numbers both are that world's count, to the call.
@@ -25,7 +25,6 @@ pub mod advice;
 pub mod calls;
 pub mod freshness;
 pub mod outline;
-pub mod overlap;
 pub mod quota;
 pub mod rounds;
 pub mod subject;

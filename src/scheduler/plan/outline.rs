@@ -164,7 +164,17 @@ impl Inputs<'_> {
 
     /// How long it takes at worst until a target is asked about again: a round, or `slowest` where a source has a cadence.
     pub fn longest_turn(&self, source: usize) -> Duration {
-        self.asked_in[source].iter().map(|place| self.longest_turn_of(*place)).max().unwrap_or_default()
+        self.asked_in[source].iter().map(|place| self.turn_in(source, *place)).max().unwrap_or_default()
+    }
+
+    /// The longest turn of a source's targets that are asked about in this subject: a round and the rest of a tick where they
+    /// are never quiet, since the source cannot do with the longest turns there.
+    pub(super) fn turn_in(&self, source: usize, place: usize) -> Duration {
+        let own = self.subjects[self.seats[source].0].asking.longest_turn();
+        match self.subjects[place].asking.turns {
+            Some(turns) if own < turns.settings.slowest => self.round_of(place) + turns.settings.fastest,
+            _ => self.longest_turn_of(place),
+        }
     }
 
     pub(super) fn longest_turn_of(&self, place: usize) -> Duration {
@@ -187,7 +197,7 @@ impl Inputs<'_> {
     /// The place of the subject that tells a source's changes latest, and how late that is.
     pub(super) fn latest(&self, source: usize) -> (usize, Delay) {
         let of = |&place: &usize| {
-            let (turn, timeout) = (self.longest_turn_of(place), self.subjects[place].timeout);
+            let (turn, timeout) = (self.turn_in(source, place), self.subjects[place].timeout);
             (place, self.delay_with(source, place, turn, timeout))
         };
         let delays = self.asked_in[source].iter().map(of);

@@ -76,11 +76,11 @@ pub fn problems(configuration: &Configuration) -> Vec<Problem> {
         .collect()
 }
 
-/// What may become too much, and what is paid for twice, in sentences.
+/// What may become too much, in sentences.
 pub fn warnings(configuration: &Configuration) -> Vec<String> {
     let inputs = Inputs::of(configuration);
     let plan = inputs.plan(&Assumptions::default());
-    plan.accounts.iter().flat_map(AccountPlan::warnings).chain(inputs.overlaps()).collect()
+    plan.accounts.iter().flat_map(AccountPlan::warnings).collect()
 }
 
 impl AccountPlan {
