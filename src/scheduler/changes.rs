@@ -32,7 +32,7 @@ pub struct ListChange {
     pub own: Arc<Change>,
     /// The store's rows of it.
     pub replacement: Replacement,
-    /// What it is for its pool, and for slower and faster ones; nothing where others want the same targets.
+    /// What it is for its pool, and for faster and slower ones; nothing where others want the same targets.
     pub pools: Vec<PoolChange>,
 }
 
@@ -50,6 +50,7 @@ pub struct PoolChange {
 
 /// The pools that ask the same, each in its own rhythm, as they were last handed over; for whoever works changes out.
 pub struct Family {
+    /// The fastest first.
     pools: Vec<Kin>,
 }
 
@@ -65,8 +66,6 @@ struct Kin {
     members: Vec<(Arc<Roster>, Priority)>,
     /// The longest time between two questions about a target of it.
     slowest: Duration,
-    /// The places of its faster ones in the account's list.
-    faster: Vec<usize>,
 }
 
 impl Family {
@@ -81,13 +80,11 @@ impl Family {
                 steps: source.steps.clone(),
                 roster: Arc::clone(&source.roster),
                 members: source.members.iter().map(member).collect(),
-                slowest: source
-                    .cadence
-                    .map_or(source.interval, |cadence| cadence.slowest.max(source.interval)),
-                faster: source.faster.clone(),
+                slowest: source.tempo().slowest(),
             }
         };
-        Self { pools: relatives(place, sources).iter().map(kin).collect() }
+        let SourceTask { faster, slower, .. } = &sources[place];
+        Self { pools: faster.iter().chain([&place]).chain(slower).map(kin).collect() }
     }
 
     /// The places of its pools in the account's list.
@@ -108,16 +105,9 @@ impl Family {
         let replacement = store.prepare(Arc::clone(&own))?;
         let is_alone = self.pools.len() == 1 && self.pools[0].members.len() == 1;
         let mut pools = Vec::new();
-        let changed = self.pools.iter().position(|kin| kin.place == pool)?;
-        self.pools[changed].members[member].0 = Arc::clone(&own.new);
+        let kin = self.pools.iter_mut().find(|kin| kin.place == pool)?;
+        kin.members[member].0 = Arc::clone(&own.new);
         for number in 0..self.pools.len() {
-            let (kin, changed) = (&self.pools[number], &self.pools[changed]);
-            let is_concerned = kin.place == changed.place
-                || kin.faster.contains(&changed.place)
-                || changed.faster.contains(&kin.place);
-            if !is_concerned {
-                continue;
-            }
             let change = if is_alone { Some(Arc::clone(&own)) } else { self.rejoined(number) };
             let Some(change) = change else { continue };
             let kin = &mut self.pools[number];
@@ -132,12 +122,10 @@ impl Family {
     /// What follows for a pool from the present lists of all.
     fn rejoined(&self, number: usize) -> Option<Arc<Change>> {
         let kin = &self.pools[number];
-        let faster = self.pools.iter().filter(|other| kin.faster.contains(&other.place));
-        let slower = self.pools.iter().filter(|other| other.faster.contains(&kin.place));
         let parts = Parts {
             own: kin.parts().collect(),
-            faster: faster.flat_map(Kin::parts).collect(),
-            slower: slower.flat_map(Kin::parts).collect(),
+            faster: self.pools[..number].iter().flat_map(Kin::parts).collect(),
+            slower: self.pools[number + 1..].iter().flat_map(Kin::parts).collect(),
         };
         Change::between(&kin.roster, &parts.join(parts.joining(&kin.steps))).map(Arc::new)
     }
@@ -148,21 +136,6 @@ impl Kin {
         let slowest = self.slowest;
         self.members.iter().map(move |(roster, priority)| Part { roster, priority: *priority, slowest })
     }
-}
-
-/// The pool at this place and all whose lists its own have to do with, in order.
-fn relatives(place: usize, sources: &[SourceTask]) -> Vec<usize> {
-    let mut known = vec![place];
-    let mut looked_at = 0;
-    while let Some(&place) = known.get(looked_at) {
-        let SourceTask { faster, slower, .. } = &sources[place];
-        let new: Vec<usize> =
-            faster.iter().chain(slower).copied().filter(|one| !known.contains(one)).collect();
-        known.extend(new);
-        looked_at += 1;
-    }
-    known.sort_unstable();
-    known
 }
 
 /// HTTP requests that a round takes at least: batches, and a listing's pages by its targets.

@@ -149,19 +149,18 @@ impl<'a> Door<'a> {
         self.each(pool, |source, generation| self.store.log_read(source, generation, began_ms));
     }
 
-    /// Books which targets of a pool's sources are left out from now on: those whom everybody leaves out who would ask about
-    /// them. `of`: whom each pool leaves out.
+    /// Books which targets of a pool's sources are left out from now on: those whom the pool leaves out that asks about them,
+    /// this one or a faster one. `of`: whom each pool leaves out.
     pub fn shed<'b>(self, pool: usize, of: impl Fn(usize) -> &'b Shed) {
         let own = &self.pools[pool];
-        let faster = || own.faster.iter().copied();
-        let nobody = faster().chain([pool]).all(|pool| of(pool).count == 0);
+        let nobody = own.faster.iter().chain([&pool]).all(|pool| of(*pool).count == 0);
         for (member, Member { roster, .. }) in own.members.iter().enumerate() {
             let is_shed = |row: u32| {
                 let id = roster.id(row);
-                let elsewhere = faster().filter_map(|pool| Some((pool, self.pools[pool].roster.find(id)?)));
-                let asking = own.index(member, id).map(|index| (pool, index)).into_iter().chain(elsewhere);
-                let left_out = asking.map(|(pool, index)| of(pool).contains(index));
-                left_out.reduce(|one, other| one && other).unwrap_or(false)
+                let faster = |&pool: &usize| Some((pool, self.pools[pool].roster.find(id)?));
+                let asks = own.index(member, id).map(|index| (pool, index));
+                let asks = asks.or_else(|| own.faster.iter().find_map(faster));
+                asks.is_some_and(|(pool, index)| of(pool).contains(index))
             };
             self.store.shed(roster.source(), roster.generation(), &|row| !nobody && is_shed(row));
         }

@@ -110,6 +110,12 @@ pub struct SourceTask {
 }
 
 impl SourceTask {
+    /// When it asks.
+    fn tempo(&self) -> pools::Tempo {
+        let Self { interval, timeout, cadence, .. } = *self;
+        pools::Tempo { interval, timeout, cadence }
+    }
+
     /// What it wants of the account's budget.
     fn want(&self) -> shedding::Want<'_> {
         let Self { roster, steps, interval, priority, .. } = self;

@@ -29,7 +29,7 @@ pub struct Pool {
     pub account: usize,
     /// The sources' places in the configuration, in order. The first one's provider asks for all.
     pub sources: Vec<usize>,
-    /// The places of the pools that ask the same in a faster rhythm, in order: whom they ask about, this one does not.
+    /// The places of the pools that ask the same in a faster rhythm, the fastest first: whom they ask about, this one does not.
     pub faster: Vec<usize>,
     /// The places of the pools that leave it to this one to ask about whom both want.
     pub slower: Vec<usize>,
@@ -126,14 +126,12 @@ impl Tempo {
         self.cadence.map_or(self.interval, |cadence| cadence.slowest.max(self.interval))
     }
 
-    /// Whether it is the one in which they are asked about whom both want: that with the shorter interval. Of two with the
-    /// same, the one that has the sooner turns, then the one whose requests may take longer.
-    fn is_faster_than(&self, other: &Self) -> bool {
-        let sooner = |tempo: &Self| tempo.cadence.map_or(tempo.interval, |cadence| cadence.fastest);
-        let of = |tempo: &Self| {
-            (tempo.interval, sooner(tempo), tempo.slowest(), Reverse(tempo.timeout), tempo.cadence)
-        };
-        of(self) < of(other)
+    /// Its place among others: whom sources of several tempos want is asked about in the least of these, that with the
+    /// shortest interval; of those with the same, the one that has the soonest turns, then the one whose requests may take
+    /// longest.
+    fn rank(&self) -> impl Ord + use<> {
+        let soonest = self.cadence.map_or(self.interval, |cadence| cadence.fastest);
+        (self.interval, soonest, self.slowest(), Reverse(self.timeout), self.cadence)
     }
 }
 
@@ -156,7 +154,7 @@ pub fn pools(sources: &[Source]) -> Vec<Pool> {
     }
     let mut pools: Vec<Pool> = groups.into_iter().map(|numbers| lone(sources, numbers)).collect();
     for family in families.into_values().filter(|family| family.len() > 1) {
-        relate(&mut pools, &family);
+        relate(&mut pools, family);
     }
     for place in 0..pools.len() {
         let part = |&number: &usize| {
@@ -196,15 +194,11 @@ fn lone(sources: &[Source], numbers: Vec<usize>) -> Pool {
 }
 
 /// Says of the pools at these places, which ask the same, who leaves it to whom to ask about whom both want.
-fn relate(pools: &mut [Pool], family: &[usize]) {
-    let tempos: Vec<(usize, Tempo)> = family.iter().map(|&place| (place, pools[place].tempo)).collect();
-    for (place, tempo) in &tempos {
-        let suffices =
-            tempos.iter().filter(|(_, other)| other.is_faster_than(tempo)).map(|(other, _)| *other);
-        pools[*place].faster = suffices.collect();
-        let needless =
-            tempos.iter().filter(|(_, other)| tempo.is_faster_than(other)).map(|(other, _)| *other);
-        pools[*place].slower = needless.collect();
+fn relate(pools: &mut [Pool], mut family: Vec<usize>) {
+    family.sort_by_key(|&place| pools[place].tempo.rank());
+    for (rank, &place) in family.iter().enumerate() {
+        pools[place].faster = family[..rank].to_vec();
+        pools[place].slower = family[rank + 1..].to_vec();
     }
 }
 
@@ -368,7 +362,7 @@ mod tests {
         ];
         for (n, one) in in_order.iter().enumerate() {
             for (m, other) in in_order.iter().enumerate() {
-                assert_eq!(one.is_faster_than(other), n < m, "{one:?} {other:?}");
+                assert_eq!(one.rank() < other.rank(), n < m, "{one:?} {other:?}");
             }
         }
     }

@@ -240,6 +240,12 @@ fn who_is_left_out_by_the_faster_source_is_told_so_in_the_slower_one_as_well() {
         let about = play.desk.explain(slow, &common[99]).expect("it is there");
         assert_eq!((about.state.as_str(), about.next.kind.as_str()), ("unknown", "left_out"));
         assert!(about.next.why.contains("targets of alibaba_mqtt are left out"), "{}", about.next.why);
+        // Who comes to the slow list alone changes nothing for whoever asks, and is told all the same.
+        play.files.write("alibaba_mqtt_b.txt", lines(own));
+        play.wait(SECOND * 20).await;
+        play.files.write("alibaba_mqtt_b.txt", lines(&ids[100..]));
+        play.wait(SECOND * 20).await;
+        assert_eq!(left_out(play, slow, common), count);
         // Nobody wants them any more but the slow one; the budget suffices for that.
         play.files.write("alibaba_mqtt.txt", lines(&ids[..30]));
         play.wait(SECOND * 60).await;
@@ -343,6 +349,33 @@ fn advice_for_sources_in_several_rhythms_makes_the_plan_fit() {
     let (fast, slow) = (interval("fast"), interval("slow"));
     let plan = Inputs::of(&read(&yaml(&fast, &slow))).plan(&Assumptions::default());
     assert!(plan.accounts[0].fits, "{fast} and {slow}: {:?}", plan.accounts[0].quotas);
+}
+
+#[test]
+fn the_plan_counts_who_is_left_out_by_whoever_asks() {
+    let source = |name: &str, keys: &str, targets: std::ops::Range<usize>| {
+        let targets: Vec<String> = targets.map(|n| format!("x@@@{n}")).collect();
+        let targets = targets.join(", ");
+        format!(
+            "  {name}: {{account: a, provider: alibaba_mqtt, instance: i, {keys}, targets: [{targets}]}}\n"
+        )
+    };
+    let account = "{cloud: alibaba, region: cn-hangzhou, access_key_id: k, access_key_secret: s, shed: true, \
+                   requests_per_second: 2}";
+    let sources =
+        source("slow", "interval: 60s, priority: high", 150..170) + &source("fast", "interval: 10s", 0..300);
+    let yaml = format!("accounts:\n  a: {account}\nsources:\n{sources}");
+    let plan = Inputs::of(&read_whole(&yaml)).plan(&Assumptions::default());
+    let [slow, fast] = plan.sources.as_slice() else { panic!("two sources") };
+    assert_eq!((slow.left_out, slow.left_to_faster), (0, 20), "their priority counts");
+    assert!((100..200).contains(&fast.left_out), "{}", fast.left_out);
+    let plan = Inputs::of(&read_whole(&yaml.replace("priority: high", "priority: low")))
+        .plan(&Assumptions::default());
+    assert_eq!(plan.sources[0].left_out, 0, "the fast one's priority counts");
+    let sources = source("slow", "interval: 60s", 280..310) + &source("fast", "interval: 10s", 0..300);
+    let yaml = format!("accounts:\n  a: {account}\nsources:\n{sources}");
+    let plan = Inputs::of(&read_whole(&yaml)).plan(&Assumptions::default());
+    assert_eq!((plan.sources[0].left_out, plan.sources[0].left_to_faster), (20, 20));
 }
 
 #[test]

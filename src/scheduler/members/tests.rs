@@ -201,7 +201,7 @@ fn a_refused_account_is_told_to_everybody_once_by_whoever_asks_about_them() {
 }
 
 #[test]
-fn who_is_left_out_by_all_who_would_ask_is_told_so() {
+fn who_is_left_out_by_the_pool_that_asks_is_told_so() {
     let (pools, store) = related();
     let door = Door { store: &store, pools: &pools };
     let is_shed = |source, index| match presence(&store, source, index) {

@@ -156,25 +156,20 @@ impl<'a> Inputs<'a> {
         left_out
     }
 
-    /// How many targets of a source are left out: by everybody who would ask about them.
+    /// How many targets of a source are left out, by whoever asks about them.
     pub(super) fn left_out_of(&self, source: usize) -> u32 {
         let (place, member) = self.seats[source];
         let subject = &self.subjects[place];
         if subject.joining == Joining::Alone {
             return self.left_out[place].count;
         }
-        if self.asked_in[source].iter().all(|place| self.left_out[*place].count == 0) {
-            return 0;
-        }
-        let is_left_out = |id: &str| {
-            let asked = self.asked_in[source].iter().filter_map(|&place| {
-                let index = self.subjects[place].index(member, id)?;
-                Some(self.left_out[place].contains(index))
-            });
-            asked.reduce(|one, other| one && other).unwrap_or(false)
+        let left_out_in = |place: &usize| {
+            let (shed, asked) = (&self.left_out[*place], &self.subjects[*place]);
+            let mine = subject.members[member].roster.iter().filter(|_| shed.count > 0);
+            let index = mine.filter_map(|target| asked.index(member, target.id));
+            index.filter(|index| shed.contains(*index)).count()
         };
-        let mine = subject.members[member].roster.iter().filter(|target| is_left_out(target.id));
-        u32::try_from(mine.count()).unwrap_or(u32::MAX)
+        u32::try_from(self.asked_in[source].iter().map(left_out_in).sum::<usize>()).unwrap_or(u32::MAX)
     }
 
     /// How many targets of a source are asked about by faster ones alone, and the names of these.
