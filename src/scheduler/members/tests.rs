@@ -108,8 +108,8 @@ fn related() -> ([SourceTask; 3], Store) {
     };
     let mut pools = [lone(0, &["a", "b"]), lone(1, &["c"]), lone(2, &[])];
     pools[0].slower = vec![1, 2];
-    pools[1].faster = vec![0];
-    pools[2].faster = vec![0];
+    (pools[1].faster, pools[1].slower) = (vec![0], vec![2]);
+    pools[2].faster = vec![0, 1];
     (pools, stored(&rosters))
 }
 
@@ -181,6 +181,8 @@ fn a_source_is_up_by_its_own_pool_and_by_a_faster_one_only_if_it_has_nobody_else
     assert_eq!(up(), [true, true, true]);
     door.silent(0);
     assert_eq!(up(), [false, true, false]);
+    door.heard(1, Moment::default());
+    assert_eq!(up(), [false, true, false], "nobody of the last one is asked about there");
     door.silent(1);
     door.heard(0, Moment::default());
     assert_eq!(up(), [true, false, true]);
