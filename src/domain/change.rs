@@ -143,6 +143,29 @@ mod tests {
     }
 
     #[test]
+    fn who_is_steady_stays_so_among_others_and_becoming_so_is_a_change() {
+        let steady = |ids: &[(&str, bool)]| {
+            let mut roster = Roster::new(3, 7);
+            for (id, is_steady) in ids {
+                roster.push(id, TargetLabels::default());
+                if *is_steady {
+                    roster.set_last_steady();
+                }
+            }
+            roster
+        };
+        let old = Arc::new(steady(&[("a", true), ("b", false), ("c", true)]));
+        assert!(Change::between(&old, &steady(&[("c", true), ("a", true), ("b", false)])).is_none());
+        let change =
+            Change::between(&old, &steady(&[("d", true), ("b", true), ("c", false)])).expect("a change");
+        let is: Vec<(&str, bool)> =
+            change.new.iter().map(|target| (target.id, change.new.is_steady(target.row.index))).collect();
+        assert_eq!(is, [("b", true), ("c", false), ("d", true)]);
+        let only = Change::between(&change.new, &steady(&[("b", false), ("c", false), ("d", true)]));
+        assert!(only.is_some_and(|change| !change.new.is_steady(0)));
+    }
+
+    #[test]
     fn everybody_may_go_and_come() {
         let (none, some) = (roster(&[]), roster(&["a", "b"]));
         let gone = Change::between(&some, &none).expect("a change");

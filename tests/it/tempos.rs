@@ -2,7 +2,7 @@
 //! is asked about by the fastest one only, and each is told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,13 +296,6 @@ fn who_is_found_by_a_slow_source_is_left_to_the_fast_one_that_has_them_already()
 
 #[test]
 fn the_plan_says_who_is_left_to_whom_and_judges_each_by_whoever_asks() {
-    let source = |name: &str, keys: &str, targets: std::ops::Range<usize>| {
-        let targets: Vec<String> = targets.map(|n| format!("x@@@{n}")).collect();
-        let targets = targets.join(", ");
-        format!(
-            "  {name}: {{account: a, provider: alibaba_mqtt, instance: i, {keys}, targets: [{targets}]}}\n"
-        )
-    };
     let whole = source("slow", "interval: 5m", 0..25) + &source("fast", "interval: 30s", 10..40);
     let plan = Inputs::of(&read(&whole)).plan(&Assumptions::default());
     let [slow, fast] = plan.sources.as_slice() else { panic!("two sources") };
@@ -325,19 +318,9 @@ fn the_plan_says_who_is_left_to_whom_and_judges_each_by_whoever_asks() {
 
 #[test]
 fn advice_for_sources_in_several_rhythms_makes_the_plan_fit() {
-    let list = |range: std::ops::Range<usize>| {
-        range.fold(String::new(), |mut list, n| {
-            write!(list, "x@@@{n}, ").expect("a String takes everything");
-            list
-        })
-    };
     let yaml = |fast: &str, slow: &str| {
-        let source = "account: a, provider: alibaba_mqtt, instance: i";
-        format!(
-            "  slow: {{{source}, interval: {slow}, targets: [{}]}}\n  fast: {{{source}, interval: {fast}, targets: [{}]}}\n",
-            list(0..2_000),
-            list(1_000..3_000)
-        )
+        let interval = |interval: &str| format!("interval: {interval}");
+        source("slow", &interval(slow), 0..2_000) + &source("fast", &interval(fast), 1_000..3_000)
     };
     let plan = Inputs::of(&read(&yaml("5s", "12s"))).plan(&Assumptions::default());
     let account = &plan.accounts[0];
@@ -353,13 +336,6 @@ fn advice_for_sources_in_several_rhythms_makes_the_plan_fit() {
 
 #[test]
 fn the_plan_counts_who_is_left_out_by_whoever_asks() {
-    let source = |name: &str, keys: &str, targets: std::ops::Range<usize>| {
-        let targets: Vec<String> = targets.map(|n| format!("x@@@{n}")).collect();
-        let targets = targets.join(", ");
-        format!(
-            "  {name}: {{account: a, provider: alibaba_mqtt, instance: i, {keys}, targets: [{targets}]}}\n"
-        )
-    };
     let account = "{cloud: alibaba, region: cn-hangzhou, access_key_id: k, access_key_secret: s, shed: true, \
                    requests_per_second: 2}";
     let sources =
@@ -491,14 +467,9 @@ fn whom_a_plain_source_has_as_well_is_never_quiet_and_asked_about_once() {
 
 #[test]
 fn a_plain_source_that_asks_more_often_than_a_cadence_s_interval_asks_for_it() {
-    let source = |name: &str, keys: &str| {
-        format!(
-            "  {name}: {{account: a, provider: alibaba_mqtt, instance: i, {keys}, targets: [x@@@1, x@@@2]}}\n"
-        )
-    };
     let lively = "interval: 1m, cadence: {fastest: 10s, slowest: 5m}";
     let plan = |plain: &str| {
-        let sources = source("lively", lively) + &source("plain", plain);
+        let sources = source("lively", lively, 1..3) + &source("plain", plain, 1..3);
         Inputs::of(&read(&sources)).plan(&Assumptions::default())
     };
     let left = |plain: &str| {
@@ -515,6 +486,13 @@ fn a_plain_source_that_asks_more_often_than_a_cadence_s_interval_asks_for_it() {
     assert!((plain.max_age_seconds - 190.0).abs() < 1e-9, "{}", plain.max_age_seconds);
     let slow = &plan("interval: 10m").sources[1];
     assert!((slow.detection_delay_seconds.round - 300.0).abs() < 1e-9, "{:?}", slow.detection_delay_seconds);
+}
+
+/// A source of MQTT with these keys and devices.
+fn source(name: &str, keys: &str, devices: Range<usize>) -> String {
+    let targets: Vec<String> = devices.map(|n| format!("x@@@{n}")).collect();
+    let targets = targets.join(", ");
+    format!("  {name}: {{account: a, provider: alibaba_mqtt, instance: i, {keys}, targets: [{targets}]}}\n")
 }
 
 /// A configuration with these sources of the account `a`.

@@ -72,7 +72,7 @@ fn cheaper(subject: &Subject<'_>) -> Asking {
     let cadence = subject.asking.turns.map(|turns| turns.settings);
     Asking::new(&steps, &subject.roster, subject.asking.interval, charges)
         .discovering(subject.asking.discover.clone(), subject.asking.part)
-        .at_cadence(cadence, &steps, &subject.roster)
+        .at_cadence(cadence, &steps, &subject.roster, subject.priority)
 }
 
 /// Calls of a whole configuration at the ceiling.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::rounds::{Rhythm, rhythm, spacing};
 use super::turns::Turns;
 use crate::config::Cadence;
-use crate::domain::Roster;
+use crate::domain::{Priority, Roster};
 use crate::providers::cost::{Pages, Rows};
 use crate::providers::{Charge, Part, Past, Per, Step, TOGETHER};
 use crate::scheduler::booking::{REFUSED_MIN, REFUSED_ROUNDS};
@@ -112,10 +112,17 @@ impl Asking {
         parts.into_values().collect()
     }
 
-    /// The same with turns of these targets.
+    /// The same with turns of these targets, who have this priority unless they say otherwise.
     #[must_use]
-    pub fn at_cadence(self, cadence: Option<Cadence>, steps: &[Step], roster: &Roster) -> Self {
-        Self { turns: cadence.and_then(|cadence| Turns::of(cadence, steps, roster)), ..self }
+    pub fn at_cadence(
+        self,
+        cadence: Option<Cadence>,
+        steps: &[Step],
+        roster: &Roster,
+        priority: Priority,
+    ) -> Self {
+        let turns = cadence.and_then(|cadence| Turns::of(cadence, steps, roster, priority));
+        Self { turns, ..self }
     }
 
     /// The longest time between two questions about a target.
@@ -191,9 +198,7 @@ impl Asking {
             Per::Batch => {
                 let solo = refused_pause(self.interval).as_secs_f64();
                 let regular = match self.turns {
-                    Some(turns) if world.quiet => {
-                        float(turns.least) / turns.slow(self.interval).as_secs_f64()
-                    }
+                    Some(turns) if world.quiet => turns.sure_per_second(self.interval),
                     _ => float(self.batches) / interval,
                 };
                 regular * again_and_again + float(world.refused) / solo

@@ -78,7 +78,7 @@ impl<'a> Subject<'a> {
         }
         let asking = Asking::new(&steps, &pool.roster, pool.tempo.interval, costs.charges)
             .discovering(discover, costs.part)
-            .at_cadence(pool.tempo.cadence, &steps, &pool.roster);
+            .at_cadence(pool.tempo.cadence, &steps, &pool.roster, pool.priority);
         let member = |number: usize| {
             let Source { settings, target_kind, roster, .. } = &sources[number];
             let SourceSettings { name, interval, leave_delay, max_age, .. } = settings;
