@@ -335,6 +335,28 @@ fn advice_for_sources_in_several_rhythms_makes_the_plan_fit() {
 }
 
 #[test]
+fn a_list_is_planned_by_those_who_want_it_whoever_asks_about_them() {
+    let pages = |fast: usize| {
+        let source = |name: &str, keys: &str, users: Range<usize>| {
+            let targets: Vec<String> = users.map(|n| format!("u{n}")).collect();
+            let targets = targets.join(", ");
+            format!("  {name}: {{account: a, provider: openim, {keys}, targets: [{targets}]}}\n")
+        };
+        let account = "{cloud: openim, endpoint: 'http://openim.test', admin_user_id: i, secret: s}";
+        let sources = source("slow", "interval: 5m, discover: {interval: 10m}", 0..6_000)
+            + &source("fast", "interval: 1m", 0..fast);
+        let configuration = read_whole(&format!("accounts:\n  a: {account}\nsources:\n{sources}"));
+        let plan =
+            Inputs::of(&configuration).plan(&Assumptions { failing_share: 0.0, ..Assumptions::default() });
+        let asked = plan.sources[0].actions.iter().find(|action| action.action == "get_all_users_uid");
+        asked.expect("the slow one asks for the list").calls.ceiling.hour
+    };
+    let (apart, left) = (pages(1), pages(6_000));
+    assert!(apart > 6, "several pages, six times an hour: {apart}");
+    assert_eq!(apart, left);
+}
+
+#[test]
 fn the_plan_counts_who_is_left_out_by_whoever_asks() {
     let account = "{cloud: alibaba, region: cn-hangzhou, access_key_id: k, access_key_secret: s, shed: true, \
                    requests_per_second: 2}";
