@@ -359,8 +359,8 @@ fn sources_that_are_asked_together_discover_each_their_own() {
             assert!(asked(&some) && asked(&others), "{provider}: somebody is not asked about");
         }
         // The one that wants it every minute asks, though the other one stands first.
-        play.wait(SECOND * 50).await;
-        assert_eq!(calls(play, began, 0, 110).get("get_all_users_uid"), Some(&2));
+        play.wait(SECOND * 15).await;
+        assert_eq!(calls(play, began, 0, 75).get("get_all_users_uid"), Some(&2));
         play.assert_true();
     });
 }
