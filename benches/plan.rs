@@ -44,7 +44,7 @@ const TWO: &str = "  fast: {SOURCE, interval: 5m}\n  slow: {SOURCE, interval: 20
 
 fn yaml(sources: &str) -> String {
     let account = "{cloud: volcengine, access_key_id: k, access_key_secret: s, requests_per_second: 100}";
-    let source = "account: a, provider: volcengine_rtc, app_id: app, files: [users.txt]";
+    let source = "account: a, provider: volcengine_rtc, app_id: 100534, files: [users.txt]";
     format!("accounts:\n  a: {account}\nsources:\n{}", sources.replace("SOURCE", source))
 }
 
@@ -52,7 +52,7 @@ fn main() {
     let targets = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
     let mut list = String::new();
     for number in 0..targets {
-        writeln!(list, "user-{number:09}").unwrap();
+        writeln!(list, "7290000{number:09}").unwrap();
     }
     let env: Arc<dyn Env> = Arc::new(Listed(list));
     println!("{targets} targets, limit {LIMIT:?}");
