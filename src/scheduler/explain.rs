@@ -1,7 +1,7 @@
 //! Why a target is shown as it is: a pure function of its row, of the board's notes and of the present instant.
 //!
 //! It words what others decided and decides nothing itself. All words about a target that people read stand here
-//! and in [`coming`].
+//! and in `coming`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -357,6 +357,22 @@ fn a_list_is_planned_by_those_who_want_it_whoever_asks_about_them() {
 }
 
 #[test]
+fn a_source_whose_list_may_change_is_planned_as_if_it_had_to_ask_itself() {
+    let delay = |keys: &str| {
+        let source = |name: &str, keys: &str| {
+            format!("  {name}: {{account: a, provider: openim, {keys}, targets: [u1, u2]}}\n")
+        };
+        let account = "{cloud: openim, endpoint: 'http://openim.test', admin_user_id: i, secret: s}";
+        let sources = source("slow", "interval: 5m") + &source("fast", keys);
+        let configuration = read_whole(&format!("accounts:\n  a: {account}\nsources:\n{sources}"));
+        Inputs::of(&configuration).delay(0).round
+    };
+    assert!((delay("interval: 1m") - 60.0).abs() < 1e-9);
+    let may_lose_them = "interval: 1m, discover: {interval: 10m}";
+    assert!((delay(may_lose_them) - 300.0).abs() < 1e-9, "then the slow one asks about them");
+}
+
+#[test]
 fn the_plan_counts_who_is_left_out_by_whoever_asks() {
     let account = "{cloud: alibaba, region: cn-hangzhou, access_key_id: k, access_key_secret: s, shed: true, \
                    requests_per_second: 2}";

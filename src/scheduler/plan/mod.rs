@@ -216,14 +216,16 @@ impl<'a> Inputs<'a> {
 }
 
 /// The places of the subjects in which the targets of the source are asked about that has this seat: its own one, if it asks
-/// about any or nobody does, and the faster ones that have some of them.
+/// about any, or nobody does, or that may change; and the faster ones that have some of them.
 fn asked_in(subjects: &[Subject<'_>], (place, member): (usize, usize)) -> Vec<usize> {
     let own = &subjects[place];
     let roster = own.members[member].roster;
     let has_some = |other: &usize| roster.iter().any(|one| subjects[*other].roster.find(one.id).is_some());
     let mut places: Vec<usize> = own.faster.iter().copied().filter(has_some).collect();
-    let asks = places.is_empty() || roster.iter().any(|one| own.index(member, one.id).is_some());
-    places.splice(0..0, asks.then_some(place));
+    let may_change = || own.changes || places.iter().any(|other| subjects[*other].changes);
+    let asks = || roster.iter().any(|one| own.index(member, one.id).is_some());
+    let is_own = places.is_empty() || may_change() || asks();
+    places.splice(0..0, is_own.then_some(place));
     places
 }
 

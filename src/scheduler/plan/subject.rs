@@ -29,6 +29,8 @@ pub struct Subject<'a> {
     pub finders: Vec<&'a Arc<Roster>>,
     /// Whom it is asked about: the source's targets, or those of a pool.
     pub roster: Arc<Roster>,
+    /// Whether the lists of its sources may change.
+    pub changes: bool,
     /// How its sources' targets stand in that.
     pub joining: Joining,
     /// The places of the subjects that ask the same in a faster rhythm, and about whom both want.
@@ -86,12 +88,13 @@ impl<'a> Subject<'a> {
             Member { number, name, kind: *target_kind, roster, interval, leave_delay, max_age }
         };
         Self {
-            members: pool.sources.into_iter().map(member).collect(),
+            members: pool.sources.iter().copied().map(member).collect(),
             provider: first.kind.name(),
             account: pool.account,
             asks: &first.asks,
             finders,
             roster: pool.roster,
+            changes: pool.sources.iter().any(|number| sources[*number].lists.is_some()),
             joining: pool.joining,
             faster: pool.faster,
             steps,
