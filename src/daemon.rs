@@ -24,7 +24,7 @@ use crate::scheduler::changes::{self, Family};
 use crate::scheduler::discovery::{Listing, listings};
 use crate::scheduler::explain::{Subject, explain};
 use crate::scheduler::pools::{Pool, pools};
-use crate::scheduler::{AccountTask, Board, Ledger, Member, Polling, Shared, SourceTask, plan};
+use crate::scheduler::{AccountTask, Board, Ledger, Member, Polling, PoolTask, Shared, plan};
 use crate::store::{Installed, Snapshot, Store};
 use crate::telemetry::{InFlight, Telemetry};
 
@@ -105,7 +105,7 @@ impl Exporter {
             let account = &configuration.accounts[source.account].settings.name;
             telemetry.register(account, source.kind.name(), &source.actions());
         }
-        let mut by_account: Vec<Vec<SourceTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
+        let mut by_account: Vec<Vec<PoolTask>> = configuration.accounts.iter().map(|_| vec![]).collect();
         let mut places = vec![Seat::default(); configuration.sources.len()];
         let pools = pools(&configuration.sources);
         // The place of each pool in its account's list.
@@ -125,17 +125,17 @@ impl Exporter {
             by_account[pool.account].push(task(pool, related, &configuration.sources, &listings, &telemetry));
         }
         let mut polling = Vec::new();
-        for (account, sources) in configuration.accounts.into_iter().zip(by_account) {
+        for (account, pools) in configuration.accounts.into_iter().zip(by_account) {
             let transport = open(&ports, &account.settings)?;
             let AccountSettings { name, quota, shed, concurrency, .. } = account.settings;
             let name = Arc::from(name);
-            let task = AccountTask { name, quota, shed, concurrency, transport, sources };
+            let task = AccountTask { name, quota, shed, concurrency, transport, pools };
             polling.push(Polling::new(task, shared.clone()));
         }
         let watched = watched(configuration.sources, &places, &mut polling, ports.clock.now().tick);
         let (finds, found) = mpsc::channel(FINDS_WAITING_MAX);
         for polling in &mut polling {
-            let mut members = polling.sources().iter().flat_map(|source| &source.members);
+            let mut members = polling.pools().iter().flat_map(|source| &source.members);
             if members.any(|member| member.listing.is_some()) {
                 polling.report_finds(finds.clone());
             }
@@ -315,7 +315,7 @@ fn watched(sources: Vec<Source>, seats: &[Seat], polling: &mut [Polling], now: T
         let polling = &mut polling[account];
         let changes = polling.changes();
         if !families.contains_key(&(account, pool)) {
-            let family = Family::of(pool, polling.sources(), &priority);
+            let family = Family::of(pool, polling.pools(), &priority);
             let places: Vec<usize> = family.places().collect();
             let family = Arc::new(Mutex::new(family));
             families.extend(places.into_iter().map(|place| ((account, place), Arc::clone(&family))));
@@ -344,7 +344,7 @@ fn task(
     sources: &[Source],
     listings: &BTreeMap<usize, Listing>,
     telemetry: &Telemetry,
-) -> SourceTask {
+) -> PoolTask {
     let first = &sources[pool.sources[0]];
     let steps = first.provider.round();
     let has_log = steps.iter().any(|step| matches!(step, Step::Log { .. }));
@@ -364,8 +364,8 @@ fn task(
     };
     let members: Vec<Member> = pool.sources.iter().map(member).collect();
     let requests = changes::requests(&plan::rhythm(&steps, &pool.roster), &steps, &pool.roster);
-    SourceTask {
-        name: SourceTask::name_of(&members),
+    PoolTask {
+        name: PoolTask::name_of(&members),
         kind: first.kind,
         provider: first.provider.clone(),
         steps,

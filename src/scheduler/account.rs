@@ -22,7 +22,7 @@ use super::gate::AccountGate;
 use super::line::{Ask, Job, Line};
 use super::members::Door;
 use super::rounds::End;
-use super::{AccountTask, Member, Shared, SourceTask, cadence, plan};
+use super::{AccountTask, Member, PoolTask, Shared, cadence, plan};
 use crate::domain::{ClockOffset, Fault, Moment, Target, Tick};
 use crate::ports::BoxFuture;
 use crate::providers::{Gate, Net, Question, Step, View};
@@ -68,7 +68,7 @@ impl Polling {
         let meter = Arc::new(shared.telemetry.budget(&task.name));
         let mut line = Line::default();
         let (mut gates, mut offsets): (Vec<Arc<dyn Gate>>, _) = (Vec::new(), Vec::new());
-        for source in &task.sources {
+        for source in &task.pools {
             let steps = source.provider.round();
             let rhythm = plan::rhythm(&steps, &source.roster);
             line.add(rhythm, steps.len(), source.roster.len(), source.interval, now);
@@ -85,12 +85,12 @@ impl Polling {
                 offset: offset.clone(),
             }));
         }
-        discovery::begin(&task.sources, &mut line, now);
-        let mut book = Book::new(task.name.clone(), &task.sources);
-        book.resume(&task.sources, &shared.store);
-        let cadences = cadence::begin(&task.sources, &mut line, now);
-        let board = Arc::new(Board::new(task.name.clone(), &task.sources, cadences, now));
-        let changes = Changes::new(task.sources.len());
+        discovery::begin(&task.pools, &mut line, now);
+        let mut book = Book::new(task.name.clone(), &task.pools);
+        book.resume(&task.pools, &shared.store);
+        let cadences = cadence::begin(&task.pools, &mut line, now);
+        let board = Arc::new(Board::new(task.name.clone(), &task.pools, cadences, now));
+        let changes = Changes::new(task.pools.len());
         let full = task.quota.sustained_per_second();
         let mut polling = Self {
             rate: budget.rate(now),
@@ -114,12 +114,12 @@ impl Polling {
     }
 
     fn door(&self) -> Door<'_> {
-        Door { store: &self.shared.store, pools: &self.task.sources }
+        Door { store: &self.shared.store, pools: &self.task.pools }
     }
 
     /// What is asked about.
-    pub fn sources(&self) -> &[SourceTask] {
-        &self.task.sources
+    pub fn pools(&self) -> &[PoolTask] {
+        &self.task.pools
     }
 
     /// What people may want to know of this account while it is polled.
@@ -191,7 +191,7 @@ impl Polling {
             return;
         }
         self.looked = now.tick;
-        if self.task.sources.iter().any(|source| source.provider.refreshed()) {
+        if self.task.pools.iter().any(|source| source.provider.refreshed()) {
             info!(account = %self.task.name, "the refused account has other credentials now; it is tried with them");
             self.breaker.refreshed();
             self.budget.hold(self.breaker.until());
@@ -216,7 +216,7 @@ impl Polling {
                 continue;
             }
             let rows = self.book.rows(&job);
-            let is_asked_whole = || !self.book.is_left_out(&self.task.sources[job.source], job.source);
+            let is_asked_whole = || !self.book.is_left_out(&self.task.pools[job.pool], job.pool);
             let asks_no_row = match job.ask {
                 Ask::Discover(_) => true,
                 Ask::Step(_) => is_asked_whole(),
@@ -224,12 +224,12 @@ impl Polling {
             };
             if !rows.is_empty() || asks_no_row {
                 self.breaker.asked(&job);
-                self.board.asked(&job, now, self.line.standing(job.source));
+                self.board.asked(&job, now, self.line.standing(job.pool));
                 return Some(self.ask(job, rows));
             }
-            self.book.skipped(&job, &self.task.sources[job.source], &mut self.line, now.tick);
+            self.book.skipped(&job, &self.task.pools[job.pool], &mut self.line, now.tick);
             self.ended(&job, End::Skipped, now.tick);
-            self.board.skipped(&job, self.line.take_put_back(), now, self.line.standing(job.source));
+            self.board.skipped(&job, self.line.take_put_back(), now, self.line.standing(job.pool));
         }
         None
     }
@@ -237,24 +237,24 @@ impl Polling {
     /// A question that is forbidden at present: its turn passes without it.
     fn leave_out(&mut self, job: &Job, until: Tick, now: Moment) {
         match job.ask {
-            Ask::Step(_) => self.line.step_done(job.source, now.tick),
+            Ask::Step(_) => self.line.step_done(job.pool, now.tick),
             // Nothing else asks about a target that batches leave out, nor for the list.
             Ask::Solo(_) | Ask::Discover(_) => self.line.again(job.clone(), until.max(now.tick + LOOK)),
             Ask::Detail(row) => {
-                self.door().failed(job.source, now, std::iter::once(row), Fault::Forbidden);
+                self.door().failed(job.pool, now, std::iter::once(row), Fault::Forbidden);
             }
             Ask::Batch { .. } | Ask::Picked(_) => {}
         }
         self.ended(job, End::GivenUp, now.tick);
-        self.board.skipped(job, self.line.take_put_back(), now, self.line.standing(job.source));
+        self.board.skipped(job, self.line.take_put_back(), now, self.line.standing(job.pool));
     }
 
     fn ask(&mut self, job: Job, rows: Vec<u32>) -> BoxFuture<'static, Done> {
-        let source = self.task.sources[job.source].clone();
-        self.changes.asked(job.source, &source.roster);
+        let source = self.task.pools[job.pool].clone();
+        self.changes.asked(job.pool, &source.roster);
         let ports = &self.shared.ports;
         let net = Net::new(
-            self.gates[job.source].clone(),
+            self.gates[job.pool].clone(),
             ports.clock.clone(),
             ports.entropy.clone(),
             source.timeout,
@@ -285,30 +285,30 @@ impl Polling {
 
     fn ended(&mut self, job: &Job, end: End, now: Tick) {
         if let Some(took) = self.line.ended(job, end, now) {
-            self.door().rounded(job.source, took);
+            self.door().rounded(job.pool, took);
         }
     }
 
     fn settle(&mut self, mut done: Done) {
-        self.changes.move_along(&mut done, &self.task.sources);
-        let source = &self.task.sources[done.job.source];
+        self.changes.move_along(&mut done, &self.task.pools);
+        let source = &self.task.pools[done.job.pool];
         discovery::tell(&mut done, source, self.finds.as_ref());
         let done = &done;
         let chance = self.shared.ports.entropy.bits();
         let before = (self.breaker.parked_for(), self.breaker.forbidden(&done.job).is_some());
         let end = self.book.settle(
             done,
-            &self.task.sources,
+            &self.task.pools,
             &self.shared.store,
             &mut self.line,
             &mut self.breaker,
             chance,
         );
         self.ended(&done.job, end, done.ended.tick);
-        let (put_back, standing) = (self.line.take_put_back(), self.line.standing(done.job.source));
-        self.board.settled(done, &self.task.sources, put_back, standing, &self.breaker);
-        let offset = self.offsets[done.job.source].lock().unwrap_or_else(PoisonError::into_inner);
-        self.board.clock_ahead(done.job.source, offset.ahead_seconds());
+        let (put_back, standing) = (self.line.take_put_back(), self.line.standing(done.job.pool));
+        self.board.settled(done, &self.task.pools, put_back, standing, &self.breaker);
+        let offset = self.offsets[done.job.pool].lock().unwrap_or_else(PoisonError::into_inner);
+        self.board.clock_ahead(done.job.pool, offset.ahead_seconds());
         drop(offset);
         self.budget.hold(self.breaker.until());
         self.tell(done, before);
@@ -317,7 +317,7 @@ impl Polling {
 
     /// One log line where the account goes slower, or somebody is parked or let in again; and the gauge of the latter.
     fn tell(&mut self, done: &Done, (parked, forbidden): (Option<Fault>, bool)) {
-        let (account, source) = (&self.task.name, &self.task.sources[done.job.source].name);
+        let (account, source) = (&self.task.name, &self.task.pools[done.job.pool].name);
         let rate = self.budget.rate(done.ended.tick);
         if rate < self.rate {
             let requests_per_second = format!("{rate:.2}");
@@ -350,10 +350,10 @@ impl Polling {
         if !self.shared.store.replace(replacement) {
             return;
         }
-        self.task.sources[number].members[member].roster = Arc::clone(&own.new);
+        self.task.pools[number].members[member].roster = Arc::clone(&own.new);
         let mut others = Vec::new();
         for PoolChange { pool, change, rhythm, requests } in pools {
-            let source = &mut self.task.sources[pool];
+            let source = &mut self.task.pools[pool];
             source.roster = Arc::clone(&change.new);
             source.requests = requests;
             source.provider.replaced(&change);

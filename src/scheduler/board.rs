@@ -12,7 +12,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::SourceTask;
+use super::PoolTask;
 use super::booking::{Done, left_out, speaks_of_presence};
 use super::breaker::Breaker;
 use super::cadence::{Kept, Turn};
@@ -149,7 +149,7 @@ struct Inner {
 
 impl Board {
     /// An empty board for an account with these sources, and what their turns are decided by.
-    pub fn new(account: Arc<str>, sources: &[SourceTask], cadences: Vec<Option<Kept>>, now: Tick) -> Self {
+    pub fn new(account: Arc<str>, sources: &[PoolTask], cadences: Vec<Option<Kept>>, now: Tick) -> Self {
         let sheet = |(source, cadence)| Sheet::new(source, cadence, now);
         let sheets = sources.iter().zip(cadences).map(sheet).collect();
         Self { account, inner: Mutex::new(Inner { paused: None, refusal: None, sheets }) }
@@ -158,7 +158,7 @@ impl Board {
     /// Notes that a question is being asked.
     pub fn asked(&self, job: &Job, now: Moment, standing: Standing) {
         let mut inner = self.lock();
-        let sheet = &mut inner.sheets[job.source];
+        let sheet = &mut inner.sheets[job.pool];
         sheet.standing = standing;
         sheet.taken(job, now.tick);
         sheet.under_way.push((job.ask.clone(), now));
@@ -167,7 +167,7 @@ impl Board {
     /// Notes that a question was taken from the line and is not asked, since nobody is left to be asked about in it.
     /// `put_back`: what comes instead.
     pub fn skipped(&self, job: &Job, put_back: Vec<(Job, Tick)>, now: Moment, standing: Standing) {
-        let sheet = &mut self.lock().sheets[job.source];
+        let sheet = &mut self.lock().sheets[job.pool];
         sheet.standing = standing;
         sheet.taken(job, now.tick);
         for (job, due) in put_back {
@@ -186,18 +186,18 @@ impl Board {
     pub fn settled(
         &self,
         done: &Done,
-        sources: &[SourceTask],
+        sources: &[PoolTask],
         put_back: Vec<(Job, Tick)>,
         standing: Standing,
         breaker: &Breaker,
     ) {
         // Put together before the lock is taken.
         let note = Note::of(done);
-        let rows = row_faults(done, &sources[done.job.source]);
+        let rows = row_faults(done, &sources[done.job.pool]);
         let detail = matches!(done.job.ask, Ask::Detail(_));
-        let presence = !detail && speaks_of_presence(&sources[done.job.source], &done.job.ask);
+        let presence = !detail && speaks_of_presence(&sources[done.job.pool], &done.job.ask);
         let mut inner = self.lock();
-        let number = done.job.source;
+        let number = done.job.pool;
         if let Some((fault, _)) = &note.failure {
             let fault = *fault;
             if breaker.until() > done.ended.tick && (fault == Fault::Throttled || fault.is_account_wide()) {
@@ -251,7 +251,7 @@ impl Board {
     pub fn put_back(&self, jobs: Vec<(Job, Tick)>) {
         let mut inner = self.lock();
         for (job, due) in jobs {
-            inner.sheets[job.source].put_back.insert(job.ask, (due, job.attempt));
+            inner.sheets[job.pool].put_back.insert(job.ask, (due, job.attempt));
         }
     }
 
@@ -344,7 +344,7 @@ impl Note {
 }
 
 /// Targets to which a good answer says nothing good, with the fault and our words for it.
-fn row_faults(done: &Done, source: &SourceTask) -> Vec<(u32, Fault, Arc<str>)> {
+fn row_faults(done: &Done, source: &PoolTask) -> Vec<(u32, Fault, Arc<str>)> {
     let Ok(answer) = &done.result else { return Vec::new() };
     let (bad, silent) = (Arc::from("the answer's row of this target"), Arc::from("the answer leaves it out"));
     let bad = |(row, fault): (u32, Fault)| (row, fault, Arc::clone(&bad));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::SourceTask;
+use super::PoolTask;
 use super::breaker::{Breaker, Failed};
 use super::discovery;
 use super::line::{Ask, Job, Line, Rows};
@@ -93,8 +93,8 @@ struct Page {
 
 impl Book {
     /// An empty book for these sources.
-    pub fn new(account: Arc<str>, sources: &[SourceTask]) -> Self {
-        let page = |source: &SourceTask| {
+    pub fn new(account: Arc<str>, sources: &[PoolTask]) -> Self {
+        let page = |source: &PoolTask| {
             let reread = source.steps.iter().find_map(|step| match *step {
                 Step::Log { reread, .. } => Some(reread),
                 Step::Batches { .. } | Step::Listing { .. } => None,
@@ -108,7 +108,7 @@ impl Book {
 
     /// Goes on where a former process stopped, by what the store says of each source's last complete log pass: what happened
     /// before was counted there. To be called before the first question.
-    pub fn resume(&mut self, sources: &[SourceTask], store: &Store) {
+    pub fn resume(&mut self, sources: &[PoolTask], store: &Store) {
         for (page, source) in self.sources.iter_mut().zip(sources) {
             for (ledger, member) in page.ledgers.iter_mut().zip(&source.members) {
                 member.log_since_ms(store).into_iter().for_each(|since_ms| ledger.begin(since_ms));
@@ -125,7 +125,7 @@ impl Book {
 
     /// The targets that a question names, without those that the provider refuses and those that are left out.
     pub fn rows(&self, job: &Job) -> Vec<u32> {
-        let Page { refused, shed, .. } = &self.sources[job.source];
+        let Page { refused, shed, .. } = &self.sources[job.pool];
         match job.ask {
             Ask::Batch { from, to } => {
                 (from..to).filter(|row| !refused.contains(row) && !shed.contains(*row)).collect()
@@ -152,16 +152,16 @@ impl Book {
     }
 
     /// Whether nobody of a source is asked about.
-    pub fn is_left_out(&self, source: &SourceTask, number: usize) -> bool {
+    pub fn is_left_out(&self, source: &PoolTask, number: usize) -> bool {
         let count = self.sources[number].shed.count;
         count > 0 && count == source.roster.len()
     }
 
     /// Puts a question back that was taken and not asked, where nothing else would ask it again.
-    pub fn skipped(&self, job: &Job, source: &SourceTask, line: &mut Line, now: Tick) {
+    pub fn skipped(&self, job: &Job, source: &PoolTask, line: &mut Line, now: Tick) {
         match job.ask {
             Ask::Solo(_) => line.again(job.clone(), now + refused_pause(source)),
-            Ask::Step(_) => line.step_done(job.source, now),
+            Ask::Step(_) => line.step_done(job.pool, now),
             Ask::Batch { .. } | Ask::Picked(_) | Ask::Detail(_) | Ask::Discover(_) => {}
         }
     }
@@ -170,15 +170,15 @@ impl Book {
     pub fn settle(
         &mut self,
         done: &Done,
-        sources: &[SourceTask],
+        sources: &[PoolTask],
         store: &Store,
         line: &mut Line,
         breaker: &mut Breaker,
         chance: u64,
     ) -> End {
         let door = Door { store, pools: sources };
-        let page = &mut self.sources[done.job.source];
-        if is_log(&sources[done.job.source], &done.job.ask) {
+        let page = &mut self.sources[done.job.pool];
+        if is_log(&sources[done.job.pool], &done.job.ask) {
             // The first watermark, whether that pass was complete or not: a log that cannot be read at first loses nothing.
             page.ledgers.iter_mut().for_each(|ledger| ledger.begin(done.began.unix_ms));
         }
@@ -205,16 +205,16 @@ impl Book {
             }
         };
         if let Ask::Step(_) = done.job.ask {
-            line.step_done(done.job.source, done.ended.tick);
+            line.step_done(done.job.pool, done.ended.tick);
         }
         if discovery {
-            discovery::again(done, &sources[done.job.source], line, chance);
+            discovery::again(done, &sources[done.job.pool], line, chance);
         }
         end
     }
 
     fn answered(&mut self, done: &Done, answer: &Answer, door: Door<'_>, line: &mut Line) {
-        let number = done.job.source;
+        let number = done.job.pool;
         let source = &door.pools[number];
         let as_of = done.receipt.as_of.unwrap_or(done.began);
         door.came(number, as_of, done.ended, &answer.rows);
@@ -255,7 +255,7 @@ impl Book {
         line: &mut Line,
         chance: u64,
     ) -> End {
-        let (number, at) = (done.job.source, done.ended);
+        let (number, at) = (done.job.pool, done.ended);
         let source = &door.pools[number];
         if failure.fault == Fault::RefusedId
             && let Some(end) = self.refused(done, door, line)
@@ -295,7 +295,7 @@ impl Book {
 
     /// A batch that is refused for one of its ids is asked again in halves, until that id stands alone.
     fn refused(&mut self, done: &Done, door: Door<'_>, line: &mut Line) -> Option<End> {
-        let number = done.job.source;
+        let number = done.job.pool;
         let source = &door.pools[number];
         let now = done.ended.tick;
         match (&done.job.ask, done.rows.as_slice()) {
@@ -306,7 +306,7 @@ impl Book {
                 }
                 door.failed(number, done.ended, std::iter::once(row), Fault::RefusedId);
                 let due = now + refused_pause(source);
-                line.again(Job { source: number, ask: Ask::Solo(row), attempt: 0, round: None }, due);
+                line.again(Job { pool: number, ask: Ask::Solo(row), attempt: 0, round: None }, due);
                 Some(End::Answered)
             }
             (ask, rows) if rows.len() > 1 => {
@@ -322,7 +322,7 @@ impl Book {
                     _ => return None,
                 };
                 for ask in halves {
-                    line.again(Job { source: number, ask, attempt: 0, round: done.job.round }, now);
+                    line.again(Job { pool: number, ask, attempt: 0, round: done.job.round }, now);
                 }
                 Some(End::PutBack)
             }
@@ -330,7 +330,7 @@ impl Book {
         }
     }
 
-    fn well(&mut self, number: usize, source: &SourceTask) {
+    fn well(&mut self, number: usize, source: &PoolTask) {
         let page = &mut self.sources[number];
         page.failures = 0;
         let (account, source) = (&self.account, &source.name);
@@ -342,7 +342,7 @@ impl Book {
         page.heard = true;
     }
 
-    fn ill(&mut self, number: usize, source: &SourceTask, failure: &Failure, receipt: &Receipt) {
+    fn ill(&mut self, number: usize, source: &PoolTask, failure: &Failure, receipt: &Receipt) {
         let page = &mut self.sources[number];
         if page.logged == Some(failure.fault) {
             return;
@@ -366,7 +366,7 @@ fn count(ledger: &mut SessionLedger, meter: &SessionMeter, session: &Session) {
 }
 
 /// How long a refused target is left alone.
-fn refused_pause(source: &SourceTask) -> Duration {
+fn refused_pause(source: &PoolTask) -> Duration {
     (source.interval * REFUSED_ROUNDS).max(REFUSED_MIN)
 }
 
@@ -386,12 +386,12 @@ pub(super) fn left_out<'a>(done: &'a Done, answer: &'a Answer) -> impl Iterator<
     done.rows.iter().copied().filter(move |row| told.binary_search(row).is_err())
 }
 
-fn is_log(source: &SourceTask, ask: &Ask) -> bool {
+fn is_log(source: &PoolTask, ask: &Ask) -> bool {
     matches!(ask, Ask::Step(step) if matches!(source.steps[*step], Step::Log { .. }))
 }
 
 /// A log speaks of presence only where the round has nothing else, and a discovery never.
-pub(super) fn speaks_of_presence(source: &SourceTask, ask: &Ask) -> bool {
+pub(super) fn speaks_of_presence(source: &PoolTask, ask: &Ask) -> bool {
     if let Ask::Discover(_) = ask {
         return false;
     }

@@ -195,7 +195,7 @@ fn key(job: &Job) -> (usize, What) {
         Ask::Detail(_) => What::Details,
         Ask::Discover(_) => What::Discovery,
     };
-    (job.source, what)
+    (job.pool, what)
 }
 
 #[cfg(test)]
@@ -208,7 +208,7 @@ mod tests {
     const LATE: Duration = Duration::from_secs(3600);
 
     const fn batch(source: usize) -> Job {
-        Job { source, ask: Ask::Batch { from: 0, to: 10 }, attempt: 0, round: None }
+        Job { pool: source, ask: Ask::Batch { from: 0, to: 10 }, attempt: 0, round: None }
     }
 
     const fn failed(fault: Fault, wait: Option<Duration>) -> Failed {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::SourceTask;
+use super::PoolTask;
 use super::line::{Line, Rows};
 use super::packing::{Capacity, Filling};
 use super::shedding::Shed;
@@ -98,9 +98,9 @@ pub struct Turn {
 }
 
 /// Gives the sources that have a cadence their turns in the line; what people may ask about them, by source.
-pub(super) fn begin(sources: &[SourceTask], line: &mut Line, now: Tick) -> Vec<Option<Kept>> {
-    let of = |(number, source): (usize, &SourceTask)| {
-        let SourceTask { interval, priority, steps, .. } = source;
+pub(super) fn begin(sources: &[PoolTask], line: &mut Line, now: Tick) -> Vec<Option<Kept>> {
+    let of = |(number, source): (usize, &PoolTask)| {
+        let PoolTask { interval, priority, steps, .. } = source;
         let plain = Plain { interval: *interval, priority: *priority, capacity: Capacity::of(steps)? };
         let cadence = Cadence::new(source.cadence?, plain, &source.roster, line.questions(number), now);
         let kept = Arc::new(Mutex::new(cadence));

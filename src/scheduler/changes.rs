@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::booking::Done;
 use super::plan::{self, Rhythm};
 use super::pools::{Part, Parts};
-use super::{AccountTask, Member, SourceTask};
+use super::{AccountTask, Member, PoolTask};
 use crate::domain::{Change, Moves, Priority, Roster};
 use crate::providers::Step;
 use crate::store::{Replacement, Store};
@@ -71,7 +71,7 @@ struct Kin {
 impl Family {
     /// The pools that ask the same as the one at this place of an account's list. `priority`: that of a source, by its
     /// number.
-    pub fn of(place: usize, sources: &[SourceTask], priority: &dyn Fn(u16) -> Priority) -> Self {
+    pub fn of(place: usize, sources: &[PoolTask], priority: &dyn Fn(u16) -> Priority) -> Self {
         let kin = |&place: &usize| {
             let source = &sources[place];
             let member = |member: &Member| (Arc::clone(&member.roster), priority(member.roster.source()));
@@ -83,7 +83,7 @@ impl Family {
                 slowest: source.tempo().slowest(),
             }
         };
-        let SourceTask { faster, slower, .. } = &sources[place];
+        let PoolTask { faster, slower, .. } = &sources[place];
         Self { pools: faster.iter().chain([&place]).chain(slower).map(kin).collect() }
     }
 
@@ -202,12 +202,12 @@ impl Changes {
     }
 
     /// Notes that a question is over, and leads what it says to the targets that there are now.
-    pub(super) fn move_along(&mut self, done: &mut Done, sources: &[SourceTask]) {
-        let past = &mut self.sources[done.job.source];
+    pub(super) fn move_along(&mut self, done: &mut Done, sources: &[PoolTask]) {
+        let past = &mut self.sources[done.job.pool];
         let generation = done.roster.generation();
         if let Some(first) = past.moves.iter().position(|(before, _)| *before == generation) {
             let moves = past.moves.iter().skip(first).map(|(_, moves)| &**moves);
-            done.move_along(moves, &sources[done.job.source].roster);
+            done.move_along(moves, &sources[done.job.pool].roster);
         }
         if let Some(count) = past.under_way.get_mut(&generation) {
             *count -= 1;
@@ -239,10 +239,10 @@ impl AccountTask {
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "requests a round are far below 2^52")]
-        let wanted = |source: &SourceTask| source.requests as f64 / source.interval.as_secs_f64();
-        let wanted: f64 = self.sources.iter().map(wanted).sum();
+        let wanted = |source: &PoolTask| source.requests as f64 / source.interval.as_secs_f64();
+        let wanted: f64 = self.pools.iter().map(wanted).sum();
         let stretch = plan::stretch(wanted, self.quota.sustained_per_second());
-        for source in &self.sources {
+        for source in &self.pools {
             let slowest = source.cadence.map_or(source.interval, |cadence| cadence.slowest);
             for member in source.members.iter().filter(|member| member.max_age.is_none()) {
                 let Member { roster, interval, .. } = member;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::SourceTask;
+use super::PoolTask;
 use super::booking::Done;
 use super::line::{Ask, Job, Line};
 use super::pause;
@@ -55,10 +55,10 @@ pub fn listings(sources: &[Source]) -> BTreeMap<usize, Listing> {
 }
 
 /// Puts the first discoveries of these sources into the line, due at once.
-pub(super) fn begin(sources: &[SourceTask], line: &mut Line, now: Tick) {
+pub(super) fn begin(sources: &[PoolTask], line: &mut Line, now: Tick) {
     for (source, task) in sources.iter().enumerate() {
         for (member, _) in task.members.iter().enumerate().filter(|(_, member)| member.listing.is_some()) {
-            line.again(Job { source, ask: Ask::Discover(member), attempt: 0, round: None }, now);
+            line.again(Job { pool: source, ask: Ask::Discover(member), attempt: 0, round: None }, now);
         }
     }
     // They belong to no question's end.
@@ -66,7 +66,7 @@ pub(super) fn begin(sources: &[SourceTask], line: &mut Line, now: Tick) {
 }
 
 /// Puts the next discovery into the line: the same again soon, where that makes sense, or the next regular one.
-pub(super) fn again(done: &Done, source: &SourceTask, line: &mut Line, chance: u64) {
+pub(super) fn again(done: &Done, source: &PoolTask, line: &mut Line, chance: u64) {
     let Some(&Listing { interval, .. }) = listing(done, source) else { return };
     let soon = retry(done, source, chance).map(|due| (done.job.attempt + 1, due));
     let (attempt, due) = soon.unwrap_or((0, done.began.tick + interval));
@@ -74,7 +74,7 @@ pub(super) fn again(done: &Done, source: &SourceTask, line: &mut Line, chance: u
 }
 
 /// Tells what came of a discovery, unless it is about to be tried again.
-pub(super) fn tell(done: &mut Done, source: &SourceTask, to: Option<&mpsc::Sender<Discovered>>) {
+pub(super) fn tell(done: &mut Done, source: &PoolTask, to: Option<&mpsc::Sender<Discovered>>) {
     let (Some(listing), Some(to)) = (listing(done, source), to) else { return };
     // Chance makes a pause longer or shorter, never none.
     if retry(done, source, 0).is_some() {
@@ -92,12 +92,12 @@ pub(super) fn tell(done: &mut Done, source: &SourceTask, to: Option<&mpsc::Sende
 }
 
 /// The list that this question asks for.
-fn listing<'a>(done: &Done, source: &'a SourceTask) -> Option<&'a Listing> {
+fn listing<'a>(done: &Done, source: &'a PoolTask) -> Option<&'a Listing> {
     let Ask::Discover(member) = done.job.ask else { return None };
     source.members[member].listing.as_ref()
 }
 
-fn retry(done: &Done, source: &SourceTask, chance: u64) -> Option<Tick> {
+fn retry(done: &Done, source: &PoolTask, chance: u64) -> Option<Tick> {
     let (failure, listing) = (done.result.as_ref().err()?, listing(done, source)?);
     pause::retry(done.ended.tick, failure.fault, failure.wait, done.job.attempt, listing.interval, chance)
 }

@@ -31,8 +31,8 @@ const DETAIL_TURN: u32 = 5;
 /// One question to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// The source's place in the account's list.
-    pub source: usize,
+    /// The pool's place in the account's list.
+    pub pool: usize,
     /// What about.
     pub ask: Ask,
     /// How often this very question was asked before.
@@ -180,7 +180,7 @@ impl Line {
     /// Puts a question back, to be asked at `due`.
     pub fn again(&mut self, job: Job, due: Tick) {
         self.order += 1;
-        job.round.into_iter().for_each(|round| self.beats[job.source].rounds.put_back(round));
+        job.round.into_iter().for_each(|round| self.beats[job.pool].rounds.put_back(round));
         self.put_back.push((job.clone(), due));
         self.left.push(Reverse(Left { due, order: self.order, job }));
     }
@@ -209,7 +209,7 @@ impl Line {
     /// Tells how a question ended, after all that follows from it was put back. If that makes its round complete: how long
     /// the round took.
     pub fn ended(&mut self, job: &Job, end: End, now: Tick) -> Option<Duration> {
-        self.beats[job.source].rounds.ended(job.round?, end, now)
+        self.beats[job.pool].rounds.ended(job.round?, end, now)
     }
 
     /// Tells that the running step of a sequence is over, well or not, so that the next one may be asked.
@@ -249,7 +249,7 @@ impl Line {
         }
         (beat.rhythm, beat.targets) = (rhythm, targets);
         beat.rounds.abandon();
-        let moved = |job: Job| if job.source == source { job.moved(moves) } else { Some(job) };
+        let moved = |job: Job| if job.pool == source { job.moved(moves) } else { Some(job) };
         let left = std::mem::take(&mut self.left).into_vec();
         self.left = left
             .into_iter()
@@ -281,7 +281,7 @@ impl Line {
                 cadence::lock(turns.kept()).welcomed(first, now);
             }
             for ask in asks {
-                self.again(Job { source, ask, attempt: 0, round: None }, now);
+                self.again(Job { pool: source, ask, attempt: 0, round: None }, now);
             }
         }
     }
@@ -323,7 +323,7 @@ impl Line {
     fn next_detail(&mut self) -> Option<Job> {
         let (source, index) = self.details.pop_front()?;
         self.awaited.remove(&(source, index));
-        Some(Job { source, ask: Ask::Detail(index), attempt: 0, round: None })
+        Some(Job { pool: source, ask: Ask::Detail(index), attempt: 0, round: None })
     }
 
     fn step(&mut self, source: usize, now: Tick) -> Option<Job> {
@@ -333,7 +333,7 @@ impl Line {
             let (picked, due) = turns.take(beat.due)?;
             beat.due = due;
             let round = Some(beat.rounds.asked(picked.first, picked.last, now));
-            return Some(Job { source, ask: Ask::Picked(picked.rows), attempt: 0, round });
+            return Some(Job { pool: source, ask: Ask::Picked(picked.rows), attempt: 0, round });
         }
         let round = Some(beat.rounds.asked(beat.cursor == 0, beat.cursor + 1 == questions, now));
         let ask = match &beat.rhythm {
@@ -351,7 +351,7 @@ impl Line {
                 Ask::Step(beat.cursor - 1)
             }
         };
-        Some(Job { source, ask, attempt: 0, round })
+        Some(Job { pool: source, ask, attempt: 0, round })
     }
 }
 

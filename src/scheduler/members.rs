@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::SourceTask;
+use super::PoolTask;
 use super::discovery::Listing;
 use super::pools::Joining;
 use super::shedding::Shed;
@@ -42,7 +42,7 @@ impl Member {
     }
 }
 
-impl SourceTask {
+impl PoolTask {
     /// The pool's name in the log: that of its source, or of all of them.
     pub fn name_of(members: &[Member]) -> Arc<str> {
         match members {
@@ -88,7 +88,7 @@ pub(super) struct Door<'a> {
     /// What knows sources.
     pub store: &'a Store,
     /// The account's pools.
-    pub pools: &'a [SourceTask],
+    pub pools: &'a [PoolTask],
 }
 
 impl<'a> Door<'a> {
@@ -103,7 +103,7 @@ impl<'a> Door<'a> {
     }
 
     /// The pools that leave it to this one to ask about whom they have in common.
-    fn slower(self, pool: &'a SourceTask) -> impl Iterator<Item = &'a SourceTask> {
+    fn slower(self, pool: &'a PoolTask) -> impl Iterator<Item = &'a PoolTask> {
         pool.slower.iter().map(move |&place| &self.pools[place])
     }
 

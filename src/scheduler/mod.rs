@@ -74,14 +74,14 @@ pub struct AccountTask {
     pub concurrency: usize,
     /// Its way out.
     pub transport: Arc<dyn Transport>,
-    /// What is asked under it.
-    pub sources: Vec<SourceTask>,
+    /// What is asked under it, each source in one of them.
+    pub pools: Vec<PoolTask>,
 }
 
 /// One source to ask about, or several that are asked together as if they were one: see [`pools`].
 #[derive(Clone)]
-pub struct SourceTask {
-    /// What the log calls it, by [`SourceTask::name_of`].
+pub struct PoolTask {
+    /// What the log calls it, by [`PoolTask::name_of`].
     pub name: Arc<str>,
     /// What is fixed about its provider.
     pub kind: &'static dyn ProviderKind,
@@ -109,7 +109,7 @@ pub struct SourceTask {
     pub timeout: Duration,
 }
 
-impl SourceTask {
+impl PoolTask {
     /// When it asks.
     fn tempo(&self) -> pools::Tempo {
         let Self { interval, timeout, cadence, .. } = *self;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::SourceTask;
+use super::PoolTask;
 use super::board::{Coming, FAILURES_KEPT, NOTES_MAX, Note, Paused, Place};
 use super::cadence::notes::PickedNotes;
 use super::cadence::{self, Kept, Turn};
@@ -67,7 +67,7 @@ pub(super) struct Recent<V> {
 }
 
 impl Sheet {
-    pub(super) fn new(source: &SourceTask, cadence: Option<Kept>, now: Tick) -> Self {
+    pub(super) fn new(source: &PoolTask, cadence: Option<Kept>, now: Tick) -> Self {
         let word = |step: &Step| match step {
             Step::Batches { .. } => "batches",
             Step::Listing { .. } => "listing",

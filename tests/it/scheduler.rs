@@ -22,7 +22,7 @@ use presence_exporter::providers::{
 };
 use presence_exporter::scheduler::account::STOP_GRACE;
 use presence_exporter::scheduler::explain::{Subject, explain};
-use presence_exporter::scheduler::{AccountTask, Board, Member, Polling, Shared, SourceTask, changes, plan};
+use presence_exporter::scheduler::{AccountTask, Board, Member, Polling, PoolTask, Shared, changes, plan};
 use presence_exporter::store::{Installed, SourceSnapshot, Store};
 use presence_exporter::telemetry::Telemetry;
 use proptest::prelude::*;
@@ -292,7 +292,7 @@ pub fn bench(
     });
     let policy = setup.policy;
     let mut installed = Vec::new();
-    let mut sources = Vec::new();
+    let mut pools = Vec::new();
     for (number, (targets, interval)) in (0_u16..).zip(&setup.sources) {
         let roster = Arc::new(roster(number, *targets));
         let name: Arc<str> = Arc::from(format!("source{number}"));
@@ -311,7 +311,7 @@ pub fn bench(
         let steps = provider.round();
         let (interval, timeout) = (*interval, SECOND * 5);
         let priority = setup.priorities.get(usize::from(number)).copied().unwrap_or_default();
-        sources.push(SourceTask {
+        pools.push(PoolTask {
             name,
             members: vec![member(&roster, policy, interval)],
             faster: Vec::new(),
@@ -334,7 +334,7 @@ pub fn bench(
         shed: setup.shed,
         concurrency: setup.concurrency,
         transport: wire.clone(),
-        sources,
+        pools,
     };
     let ports = Ports {
         network: Arc::new(Nowhere),

@@ -4,7 +4,7 @@
 use tracing::{info, warn};
 
 use super::Polling;
-use crate::scheduler::SourceTask;
+use crate::scheduler::PoolTask;
 use crate::scheduler::shedding::{self, Want};
 
 impl Polling {
@@ -21,10 +21,10 @@ impl Polling {
 
     /// Whoever is left out is told so; in pools whose targets were `replaced`, in any case.
     pub(super) fn shed(&mut self, per_second: f64, replaced: &[usize]) {
-        let wants: Vec<Want<'_>> = self.task.sources.iter().map(SourceTask::want).collect();
+        let wants: Vec<Want<'_>> = self.task.pools.iter().map(PoolTask::want).collect();
         let decided = shedding::decide(&wants, per_second);
         let mut told = Vec::new();
-        for (number, (source, shed)) in self.task.sources.iter().zip(decided).enumerate() {
+        for (number, (source, shed)) in self.task.pools.iter().zip(decided).enumerate() {
             let (rhythm, left_out) = (shed.rhythm(&source.steps, &source.roster), shed.count);
             if !self.book.leave_out(number, shed.clone()) && !replaced.contains(&number) {
                 continue;
@@ -39,11 +39,11 @@ impl Polling {
             self.board.leave_out(number, shed, rhythm, self.line.standing(number));
             told.push(number);
         }
-        let concerns = |(number, source): &(usize, &SourceTask)| {
+        let concerns = |(number, source): &(usize, &PoolTask)| {
             told.contains(number) || source.faster.iter().any(|faster| told.contains(faster))
         };
         let door = self.door();
-        for (number, _) in self.task.sources.iter().enumerate().filter(concerns) {
+        for (number, _) in self.task.pools.iter().enumerate().filter(concerns) {
             door.shed(number, |pool| self.book.shed(pool));
         }
     }

@@ -39,7 +39,7 @@ impl Provider for Unasked {
 
 struct Bench {
     book: Book,
-    sources: Vec<SourceTask>,
+    sources: Vec<PoolTask>,
     store: Store,
     line: Line,
     breaker: Breaker,
@@ -54,7 +54,7 @@ fn at(seconds: u64) -> Moment {
 fn bench() -> Bench {
     let telemetry = Telemetry::new("0", "test", "test");
     let roster = Arc::new(Roster::new(0, 0));
-    let source = SourceTask {
+    let source = PoolTask {
         name: Arc::from("desks"),
         kind: &huawei_workspace::KIND,
         provider: Arc::new(Unasked),
@@ -98,7 +98,7 @@ fn bench() -> Bench {
 impl Bench {
     /// A pass over the log that began at this second and took ten.
     fn pass(&mut self, second: u64, result: Result<Answer, Failure>) {
-        let job = Job { source: 0, ask: Ask::Step(0), attempt: 0, round: None };
+        let job = Job { pool: 0, ask: Ask::Step(0), attempt: 0, round: None };
         let receipt = Receipt { as_of: Some(at(second + 1)), ..Receipt::default() };
         let roster = self.sources[0].roster.clone();
         let done =

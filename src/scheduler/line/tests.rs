@@ -85,7 +85,7 @@ fn details_wait_for_other_questions_but_not_for_ever() {
 #[test]
 fn what_has_been_due_longest_is_asked_first() {
     let mut line = spread(1);
-    let retry = Job { source: 0, ask: Ask::Batch { from: 0, to: 5 }, attempt: 1, round: None };
+    let retry = Job { pool: 0, ask: Ask::Batch { from: 0, to: 5 }, attempt: 1, round: None };
     line.next(at(0));
     line.again(retry.clone(), at(9_000));
     assert_eq!(line.next(at(10_500)), Some(retry));

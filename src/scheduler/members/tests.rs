@@ -52,7 +52,7 @@ fn stored(rosters: &[Arc<Roster>]) -> Store {
 }
 
 /// A pool of these sources, with these steps and this roster of its own.
-fn task(rosters: &[Arc<Roster>], steps: Vec<Step>, roster: Arc<Roster>) -> SourceTask {
+fn task(rosters: &[Arc<Roster>], steps: Vec<Step>, roster: Arc<Roster>) -> PoolTask {
     let member = |roster: &Arc<Roster>| Member {
         name: Arc::from("one"),
         roster: roster.clone(),
@@ -62,7 +62,7 @@ fn task(rosters: &[Arc<Roster>], steps: Vec<Step>, roster: Arc<Roster>) -> Sourc
         listing: None,
         sessions: None,
     };
-    SourceTask {
+    PoolTask {
         name: Arc::from("all"),
         kind: REGISTRY[0],
         provider: Arc::new(Unasked),
@@ -80,7 +80,7 @@ fn task(rosters: &[Arc<Roster>], steps: Vec<Step>, roster: Arc<Roster>) -> Sourc
 }
 
 /// A pool of sources with these targets that are asked about all at once, and the store of those sources.
-fn pool(sources: &[&[&str]]) -> (SourceTask, Store) {
+fn pool(sources: &[&[&str]]) -> (PoolTask, Store) {
     let rosters: Vec<Arc<Roster>> = (0..).zip(sources).map(|(number, ids)| roster(number, ids)).collect();
     let own = rosters
         .iter()
@@ -91,7 +91,7 @@ fn pool(sources: &[&[&str]]) -> (SourceTask, Store) {
 }
 
 /// Sources that are asked in batches: a fast one, a slow one, and a slow one of which everybody is left to the fast one.
-fn related() -> ([SourceTask; 3], Store) {
+fn related() -> ([PoolTask; 3], Store) {
     static ACTION: Action = Action {
         name: "Ask",
         ids_per_call: 10,
