@@ -526,6 +526,23 @@ fn a_plain_source_that_asks_more_often_than_a_cadence_s_interval_asks_for_it() {
     assert!((slow.detection_delay_seconds.round - 300.0).abs() < 1e-9, "{:?}", slow.detection_delay_seconds);
 }
 
+#[test]
+fn what_makes_a_source_seen_sooner_is_told_to_whoever_asks_for_it() {
+    let max = SECOND * 80;
+    let plain = source("plain", "interval: 1m", 1..3);
+    let with = |keys: &str| read(&(source("lively", keys, 1..3) + &plain));
+    let configuration = with("interval: 1m, cadence: {fastest: 10s, slowest: 5m}");
+    let inputs = Inputs::of(&configuration);
+    assert!(inputs.delay(1).whole() > max, "{:?}", inputs.delay(1));
+    let advice = inputs.sooner(1, max);
+    assert!(!advice.is_empty() && advice.iter().all(|advice| advice.name == "lively"), "{advice:?}");
+    let timeouts = advice.iter().filter(|advice| advice.change.starts_with("timeout")).count();
+    assert_eq!(timeouts, 0, "a shorter interval suffices: {advice:?}");
+    let keys: Vec<&str> = advice.iter().map(|advice| advice.change.as_str()).collect();
+    let followed = with(&keys.join(", "));
+    assert!(Inputs::of(&followed).delay(1).whole() <= max, "{advice:?}");
+}
+
 /// A source of MQTT with these keys and devices.
 fn source(name: &str, keys: &str, devices: Range<usize>) -> String {
     let targets: Vec<String> = devices.map(|n| format!("x@@@{n}")).collect();

@@ -64,7 +64,7 @@ pub struct Report {
     pub page: PageReport,
     /// What does not fit; empty if all does.
     pub problems: Vec<Verdict>,
-    /// What may not fit, by the ceiling, and what is paid for twice.
+    /// What may not fit, by the ceiling.
     pub warnings: Vec<Verdict>,
 }
 

@@ -136,7 +136,7 @@ impl Inputs<'_> {
             let timeout = Duration::from_secs(timeout.as_secs());
             let longest = subject.asking.longest_turn();
             let delay = |turn: Duration| self.delay_with(source, place, turn, timeout).whole();
-            let rest = delay(longest).saturating_sub(self.turn_in(source, place));
+            let rest = delay(Duration::ZERO);
             let turn = Duration::from_secs(max.saturating_sub(rest).as_secs()).min(longest);
             let sooner = within(&subject.asking, turn);
             if turn.is_zero() || !self.bears(place, &sooner) {

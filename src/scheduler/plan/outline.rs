@@ -169,7 +169,7 @@ impl Inputs<'_> {
 
     /// The longest turn of a source's targets that are asked about in this subject: a round and the rest of a tick where they
     /// are never quiet, since the source cannot do with the longest turns there.
-    pub(super) fn turn_in(&self, source: usize, place: usize) -> Duration {
+    fn turn_in(&self, source: usize, place: usize) -> Duration {
         let own = self.subjects[self.seats[source].0].asking.longest_turn();
         match self.subjects[place].asking.turns {
             Some(turns) if own < turns.settings.slowest => self.round_of(place) + turns.settings.fastest,
@@ -177,7 +177,7 @@ impl Inputs<'_> {
         }
     }
 
-    pub(super) fn longest_turn_of(&self, place: usize) -> Duration {
+    fn longest_turn_of(&self, place: usize) -> Duration {
         self.round_of(place).max(self.subjects[place].asking.longest_turn())
     }
 
